@@ -1,0 +1,79 @@
+"""The ``sbtk`` command: finds the verb's module, turns errors into one line and an exit code.
+
+Only the verb that is called is imported, so that ``sbtk --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+from sbtk import __version__
+from sbtk.errors import CancelledError, SbtkError
+
+# verb -> what it does, in the order of `sbtk --help`. Each is a module of sbtk.cli with an `app`
+# (from sbtk.cli.options.verb_app); a verb's name is its module's.
+VERBS: dict[str, str] = {}
+
+_USAGE = """\
+Usage: sbtk VERB [ARGUMENTS] [OPTIONS]
+
+Serverless backup of NTFS volumes on a storage network.
+
+SRC and LOC are image files, block devices, tape:PATH, /dev/sgN or iscsi://host/iqn/lun.
+
+Verbs:
+{verbs}
+
+`sbtk VERB --help` tells what a verb takes; docs/exit-codes.md what sbtk returns.
+"""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave the process with its exit code (docs/exit-codes.md)."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help"):
+        width = max(map(len, VERBS), default=0)
+        verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+        sys.stdout.write(_USAGE.format(verbs=verbs))
+        sys.exit(0 if words else 2)
+    if words[0] == "--version":
+        sys.stdout.write(f"sbtk {__version__}\n")
+        sys.exit(0)
+    if words[0] not in VERBS:
+        sys.stderr.write(f"sbtk: {words[0]!r} is no verb. `sbtk --help` lists them\n")
+        sys.exit(2)
+    _run_verb(words[0], words[1:])
+
+
+def _run_verb(verb: str, words: list[str]) -> NoReturn:
+    import typer  # `sbtk --help` does not need it
+
+    # Typer carries a click of its own since 0.25: this is the base of its errors in either case.
+    click_exception: type[Exception] = typer.BadParameter.__mro__[2]
+    app = importlib.import_module(f"sbtk.cli.{verb}").app
+    try:
+        code = app(words, prog_name=f"sbtk {verb}", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail(CancelledError("cancelled"), words)
+    except click_exception as error:
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+    except SbtkError as error:
+        _fail(error, words)
+    except BrokenPipeError:
+        # The reader (head, less) has left: that ends the output and is no error of ours. The
+        # interpreter must not try to flush what is left at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(error: SbtkError, words: list[str]) -> NoReturn:
+    if "--debug" in words:
+        raise error
+    sys.stderr.write(f"sbtk: {error.line}\n")
+    sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""Block devices by location: image files, kernel block devices, partitions, SCSI paths."""

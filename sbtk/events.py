@@ -1,0 +1,91 @@
+"""What a running piece of work tells: events, one JSON line each, with any number of listeners.
+
+Every event is a frozen dataclass; ``kind`` is its name on the wire and ``to_json`` its line. The
+terminal's bar, a notebook's widget, a runbook's log, the journal and the audit are all listeners
+of the same stream. docs/events.md lists every kind with its fields (a test compares the two).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Base of all events.
+
+    Attributes:
+        time_s: seconds since the epoch when it happened.
+    """
+
+    kind: ClassVar[str] = "event"
+    time_s: float = field(default_factory=time.time)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as plain values, ``event`` (its kind) first."""
+        return {"event": self.kind, **dataclasses.asdict(self)}
+
+    def to_json(self) -> str:
+        """The event as one line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that listens to nothing; the default of everything that emits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """How far a piece of work has come.
+
+    Attributes:
+        stage: what is being done, a short phrase for people.
+        done: units finished.
+        total: units in all; 0 when unknown.
+        unit: ``"bytes"``, ``"records"``, ``"commands"``, ...
+    """
+
+    kind: ClassVar[str] = "progress"
+    stage: str
+    done: int
+    total: int
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(Event):
+    """Something that a check found; the same columns as the ``findings`` table.
+
+    Attributes:
+        severity: ``"info"``, ``"warning"`` or ``"error"``.
+        code: a stable word for programs, such as ``"mirror-differs"``.
+        record: $MFT record number, -1 where none is meant.
+        lcn: first cluster concerned, -1 where none is meant.
+        message: one sentence for people.
+    """
+
+    kind: ClassVar[str] = "finding"
+    severity: str
+    code: str
+    record: int = -1
+    lcn: int = -1
+    message: str = ""
+
+
+def event_classes() -> list[type[Event]]:
+    """Every event class that is imported, sorted by kind."""
+    found: list[type[Event]] = []
+    pending = list(Event.__subclasses__())
+    while pending:
+        cls = pending.pop()
+        found.append(cls)
+        pending.extend(cls.__subclasses__())
+    return sorted(found, key=lambda cls: cls.kind)

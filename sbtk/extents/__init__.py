@@ -1,0 +1,1 @@
+"""The extent map: which file owns a block, how fragmented it is, whether the volume agrees."""

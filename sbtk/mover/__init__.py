@@ -1,0 +1,1 @@
+"""The software copy manager: block and tape logical units, and the engine that copies."""

@@ -1,0 +1,1 @@
+"""The bytes of an NTFS volume turned into tables."""

@@ -1,0 +1,1 @@
+"""Write activity, and the wait for a window without it."""

@@ -1,0 +1,1 @@
+"""SCSI layouts: bytes to values and back. No I/O here."""

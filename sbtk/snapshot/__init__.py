@@ -1,0 +1,1 @@
+"""Static views of a source."""

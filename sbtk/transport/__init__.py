@@ -1,0 +1,1 @@
+"""Carriers of SCSI commands: in-process, SG_IO, iSCSI; all with the same face."""
