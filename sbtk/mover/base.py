@@ -75,8 +75,13 @@ class LogicalUnit(Protocol):
     def counters(self) -> Counters:
         """What it has moved."""
 
-    def execute(self, cdb: bytes, data_out: ByteView, data_in_bytes: int) -> Response:
-        """Run one ordinary command (everything but the third-party copy commands)."""
+    def execute(
+        self, cdb: bytes, data_out: ByteView, data_in_bytes: int, *, initiator: str = ""
+    ) -> Response:
+        """Run one ordinary command (everything but the third-party copy commands).
+
+        ``initiator`` names the I_T nexus: unit attentions are told to each of them once.
+        """
 
     def close(self) -> None:
         """Flush and release; safe to call twice."""
