@@ -129,9 +129,27 @@ class LocalScsiError(ScsiError, ValueError):
 
 
 class RemoteScsiError(ScsiError):
-    """The other side sent bytes that are not what its layout says."""
+    """The other side sent bytes that are not what its layout says.
+
+    Attributes:
+        byte_offset: the first byte of the field in error, counted from the start of what was
+            received; None where no single field is meant.
+        code: (ASC, ASCQ) that a device server should answer with, None where it has none.
+    """
 
     exit_code = 32
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        byte_offset: int | None = None,
+        code: tuple[int, int] | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.byte_offset = byte_offset
+        self.code = code
 
 
 class CheckConditionError(ScsiError):
