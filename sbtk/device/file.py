@@ -1,0 +1,189 @@
+"""Image files and kernel block devices, opened for reading and never otherwise."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+from types import TracebackType
+from typing import Self
+
+from sbtk.device.base import BlockDevice
+from sbtk.errors import (
+    DeviceReadError,
+    LocationError,
+    LocationNotFoundError,
+    LocationPermissionError,
+)
+
+FILE_BLOCK_BYTES = 512
+_BLKSSZGET = 0x1268  # _IO(0x12, 104), linux/fs.h: logical block size of a block device
+_READ_BYTES = 1 << 30  # most that one preadv is asked for; Linux stops at 2 GiB less a page
+
+
+class FileDevice:
+    """A file or a block device as a ``BlockDevice``.
+
+    ``read_into`` is positioned reading without a shared file position, hence thread-safe.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open ``path`` read-only.
+
+        Raises:
+            LocationNotFoundError: nothing is there.
+            LocationPermissionError: this user may not read it.
+            LocationError: it is a folder, a pipe, a socket or a character device.
+            DeviceReadError: the device does not tell its size.
+        """
+        self._name = os.fspath(path)
+        self._fd = _open_read_only(self._name)
+        try:
+            self._size_bytes, self._block_bytes = _measure(self._fd)
+        except OSError as error:
+            self.close()
+            raise DeviceReadError(
+                f"{self._name}: the size cannot be read ({error.strerror})",
+                hint="Check the device with lsblk and dmesg",
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """The path it was opened by."""
+        return self._name
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes from the first to the last, as they were when it was opened."""
+        return self._size_bytes
+
+    @property
+    def block_bytes(self) -> int:
+        """Logical block size of a block device; 512 for a file."""
+        return self._block_bytes
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` with the bytes from ``offset_bytes`` on.
+
+        Raises:
+            DeviceReadError: the range is not all inside the device, or a read failed.
+        """
+        view = buffer.cast("B")
+        check_range(self, offset_bytes, len(view))
+        done = 0
+        while done < len(view):
+            piece = view[done : done + _READ_BYTES]
+            try:
+                count = os.preadv(self._fd, [piece], offset_bytes + done)
+            except OSError as error:
+                raise self._read_error(
+                    offset_bytes, len(view), done, str(error.strerror)
+                ) from error
+            if count == 0:
+                raise self._read_error(offset_bytes, len(view), done, "the device ends there")
+            done += count
+
+    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
+        """``length_bytes`` bytes from ``offset_bytes`` on; the same errors as ``read_into``."""
+        check_range(self, offset_bytes, length_bytes)
+        buffer = bytearray(length_bytes)
+        self.read_into(offset_bytes, memoryview(buffer))
+        return bytes(buffer)
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_error(
+        self, offset_bytes: int, length_bytes: int, done: int, reason: str
+    ) -> DeviceReadError:
+        return DeviceReadError(
+            f"{self._name}: reading {length_bytes} bytes from byte {offset_bytes} stopped "
+            f"at byte {offset_bytes + done} ({reason})",
+            hint="Check the device (dmesg, smartctl) or copy it with ddrescue and use the copy",
+        )
+
+
+def check_range(device: BlockDevice, offset_bytes: int, length_bytes: int) -> None:
+    """Refuse a range that is not all inside ``device``, before anything is allocated for it.
+
+    Raises:
+        DeviceReadError: it is not.
+    """
+    end_bytes = offset_bytes + length_bytes
+    if offset_bytes < 0 or length_bytes < 0 or end_bytes > device.size_bytes:
+        raise DeviceReadError(
+            f"{device.name}: bytes {offset_bytes} to {end_bytes} were asked for and the device "
+            f"ends at byte {device.size_bytes}",
+            hint="The image may be cut off: compare its size with that of the original",
+        )
+
+
+def _open_read_only(path: str) -> int:
+    try:
+        kind = os.stat(path).st_mode
+        refusal = _refusal(kind)
+        if refusal:
+            raise LocationError(
+                f"{path} is {refusal}", hint="Name an image file or a block device instead"
+            )
+        # O_NONBLOCK: whatever took the file's place since the check above must not hang us.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(fd, True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LocationNotFoundError(
+            f"{path} does not exist", hint="Check the path; lsblk lists the block devices"
+        ) from error
+    except PermissionError as error:
+        raise LocationPermissionError(
+            f"{path} may not be read by this user",
+            hint="Run as root, or have someone grant read access (group disk for block devices)",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise LocationError(
+            f"{path!r} cannot be opened ({_reason(error)})", hint="Check the path and the medium"
+        ) from error
+    return fd
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOMEDIUM:
+        return "no medium in the drive"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _refusal(mode: int) -> str:
+    """What a path is that is neither a file nor a block device; empty for those two."""
+    if stat.S_ISDIR(mode):
+        return "a folder, not an image or device"
+    if stat.S_ISFIFO(mode):
+        return "a pipe, and a volume is read from many places, not from front to back"
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    if stat.S_ISCHR(mode):
+        return "a character device"
+    return ""
+
+
+def _measure(fd: int) -> tuple[int, int]:
+    """Size in bytes and logical block size of an open file or block device."""
+    size_bytes = os.lseek(fd, 0, os.SEEK_END)
+    if not stat.S_ISBLK(os.fstat(fd).st_mode):
+        return size_bytes, FILE_BLOCK_BYTES
+    answer = fcntl.ioctl(fd, _BLKSSZGET, struct.pack("i", 0))
+    return size_bytes, int(struct.unpack("i", answer)[0])
