@@ -1,0 +1,186 @@
+"""Finds $MFT on a volume and fetches single records from it.
+
+$MFT is a file that describes itself: record 0 holds its run list or, when that outgrew the record,
+an attribute list whose pieces lie in extension records somewhere inside $MFT. They are followed as
+far as the parts that are already known reach, until nothing new turns up.
+"""
+
+from __future__ import annotations
+
+from sbtk.device.base import BlockDevice
+from sbtk.errors import DeviceReadError, VolumeDamagedError
+from sbtk.ntfs.attribute_list import ListEntry, parse
+from sbtk.ntfs.boot import BootSector
+from sbtk.ntfs.clusters import ClusterStream
+from sbtk.ntfs.findings import FindingList
+from sbtk.ntfs.layout import AttributeType
+from sbtk.ntfs.record import Attribute, Record, RecordError, parse_record
+from sbtk.ntfs.runlist import Run
+
+MAX_LIST_BYTES = 256 * 1024
+"""NTFS allows no larger attribute list (ntfs-3g: attrib.c, "Corrupt attribute list")."""
+
+
+class MftReader:
+    """Where the records are.
+
+    Attributes:
+        boot: the volume's geometry.
+        stream: $MFT's bytes.
+        record_count: records that exist: within $MFT's initialised size and its runs.
+        mirror_used: record 0 came from $MFTMirr.
+        parts_missing: some piece of $MFT's own run list could not be read.
+    """
+
+    def __init__(
+        self, device: BlockDevice, boot: BootSector, findings: FindingList | None = None
+    ) -> None:
+        """Find $MFT.
+
+        Raises:
+            VolumeDamagedError: neither record 0 nor its mirror leads to $MFT.
+        """
+        self._device = device
+        self.boot = boot
+        self._findings = FindingList() if findings is None else findings
+        self.mirror_used = False
+        self.parts_missing = False
+        first, data = self._read_record_0()
+        self._runs = list(data.runs)
+        self._data_bytes = min(data.data_bytes, data.initialized_bytes)
+        self._rebuild()
+        listed = first.find(AttributeType.ATTRIBUTE_LIST)
+        if listed is not None:
+            self._follow_list(listed)
+        self.record_count = max(
+            0, min(self._data_bytes, self.stream.covered_bytes) // boot.record_bytes
+        )
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of $MFT's unnamed $DATA, in VCN order."""
+        return list(self._runs)
+
+    def read_record(self, number: int) -> Record:
+        """Fetch record ``number``.
+
+        Raises:
+            RecordError: there is no such record, or it is damaged.
+            DeviceReadError: its clusters cannot be read.
+        """
+        if not 0 <= number < self.record_count:
+            raise RecordError(f"no record {number}: $MFT has {self.record_count}")
+        return self._fetch(number)
+
+    def read_value(self, attribute: Attribute, max_bytes: int) -> bytes:
+        """The value of an attribute whose runs are all in it, raw, at most ``max_bytes`` of it.
+
+        Raises:
+            RecordError: its run list is damaged.
+            DeviceReadError: its clusters cannot be read.
+        """
+        if attribute.resident:
+            return attribute.value[:max_bytes]
+        if attribute.run_error:
+            raise RecordError(attribute.run_error)
+        stream = ClusterStream.from_runs(self._device, self.boot.cluster_bytes, attribute.runs)
+        wanted_bytes = min(attribute.data_bytes, stream.covered_bytes, max_bytes)
+        return stream.read(0, max(wanted_bytes, 0))
+
+    def _fetch(self, number: int) -> Record:
+        record_bytes = self.boot.record_bytes
+        return parse_record(self.stream.read(number * record_bytes, record_bytes), number)
+
+    def _rebuild(self) -> None:
+        self._runs.sort(key=lambda run: run.vcn)
+        self.stream = ClusterStream.from_runs(self._device, self.boot.cluster_bytes, self._runs)
+
+    def _read_record_0(self) -> tuple[Record, Attribute]:
+        reasons = []
+        for lcn, place in (
+            (self.boot.mft_lcn, "$MFT"),
+            (self.boot.mft_mirror_lcn, "$MFTMirr"),
+        ):
+            try:
+                record, data = self._try_record_0(lcn)
+            except (RecordError, DeviceReadError) as error:
+                reasons.append(f"{place} at cluster {lcn}: {error.args[0]}")
+                continue
+            if reasons:
+                self.mirror_used = True
+                self._findings.add(
+                    "error", "mft-record-0-damaged",
+                    f"record 0 was taken from $MFTMirr ({reasons[0]})", record=0, lcn=lcn,
+                )  # fmt: skip
+            return record, data
+        raise VolumeDamagedError(
+            f"$MFT cannot be found ({'; '.join(reasons)})",
+            hint="Repair a copy of the disk with chkdsk, or restore its boot sector",
+        )
+
+    def _try_record_0(self, lcn: int) -> tuple[Record, Attribute]:
+        if lcn < 0:
+            raise RecordError("outside the volume")
+        raw = self._device.read(lcn * self.boot.cluster_bytes, self.boot.record_bytes)
+        record = parse_record(raw, 0)
+        data = record.find(AttributeType.DATA)
+        if not (record.in_use and record.is_base):
+            raise RecordError("not in use")
+        if data is None or data.resident or data.run_error or not data.runs:
+            raise RecordError(data.run_error if data and data.run_error else "no run list")
+        if data.lowest_vcn or data.data_bytes < self.boot.record_bytes:
+            raise RecordError("its run list does not start at VCN 0")
+        return record, data
+
+    def _follow_list(self, listed: Attribute) -> None:
+        """Add the pieces of $MFT's own run list that lie in extension records."""
+        try:
+            entries, damage = parse(self.read_value(listed, MAX_LIST_BYTES))
+        except (RecordError, DeviceReadError) as error:
+            entries, damage = [], str(error.args[0])
+        if damage:
+            self.parts_missing = True
+            self._findings.add(
+                "error", "mft-list-damaged", f"$MFT's attribute list: {damage}", record=0
+            )
+        pending = [
+            entry for entry in entries
+            if entry.attribute_type == AttributeType.DATA and not entry.name and entry.record
+        ]  # fmt: skip
+        while pending:
+            waiting = [entry for entry in pending if not self._add_piece(entry)]
+            if len(waiting) == len(pending):
+                break
+            pending = waiting
+        for entry in pending:
+            self.parts_missing = True
+            self._findings.add(
+                "error", "mft-part-missing",
+                f"the piece of $MFT from VCN {entry.lowest_vcn} on cannot be read: its record "
+                f"{entry.record} is damaged or out of reach", record=entry.record,
+            )  # fmt: skip
+
+    def _add_piece(self, entry: ListEntry) -> bool:
+        """Take one piece if its record is already reachable; a piece that is known counts too."""
+        record_bytes = self.boot.record_bytes
+        if not self.stream.has(entry.record * record_bytes, record_bytes):
+            return False
+        try:
+            record = self._fetch(entry.record)
+        except (RecordError, DeviceReadError):
+            return False
+        if record.sequence != entry.sequence or record.base_record or not record.in_use:
+            return False
+        for attribute in record.attributes:
+            if (
+                attribute.attribute_type == AttributeType.DATA
+                and not (attribute.name or attribute.resident or attribute.run_error)
+                and attribute.lowest_vcn == entry.lowest_vcn
+            ):
+                known_end_vcn = max((run.vcn + run.clusters for run in self._runs), default=0)
+                if attribute.lowest_vcn >= known_end_vcn:
+                    self._runs.extend(attribute.runs)
+                    self._rebuild()
+                    return True
+                return any(run.vcn == attribute.lowest_vcn for run in self._runs)
+        return False
