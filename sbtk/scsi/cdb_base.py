@@ -28,9 +28,7 @@ class Cdb(Layout):
         """Take the length from the operation code and enter the command into ``COMMANDS``."""
         super().__init_subclass__(**keywords)
         cls.SIZE_BYTES = _GROUP_BYTES[cls.OPCODE >> 5]
-        cls.CONSTANT = {0: cls.OPCODE}
-        if cls.SERVICE_ACTION is not None:
-            cls.CONSTANT[1] = cls.SERVICE_ACTION
+        cls.CONSTANT = ((0, cls.OPCODE), (1, cls.SERVICE_ACTION or 0))
         COMMANDS[cls.OPCODE, cls.SERVICE_ACTION, cls.DEVICE_TYPE] = cls
 
 

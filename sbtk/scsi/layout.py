@@ -58,11 +58,11 @@ class Layout:
 
     Attributes:
         SIZE_BYTES: bytes of the encoded form.
-        CONSTANT: byte number -> value that is always written there.
+        CONSTANT: (byte number, value) of what is always written there.
     """
 
     SIZE_BYTES: ClassVar[int] = 0
-    CONSTANT: ClassVar[dict[int, int]] = {}
+    CONSTANT: ClassVar[tuple[tuple[int, int], ...]] = ()
 
     def encode(self) -> bytes:
         """The layout's bytes.
@@ -71,7 +71,7 @@ class Layout:
             LocalScsiError: a value does not fit its field.
         """
         out = bytearray(self.SIZE_BYTES)
-        for byte, value in self.CONSTANT.items():
+        for byte, value in self.CONSTANT:
             out[byte] |= value
         for name, place in _places(type(self)):
             _put(out, place, getattr(self, name), f"{type(self).__name__}.{name}")
