@@ -80,6 +80,99 @@ class Finding(Event):
     message: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuietSample(Event):
+    """One look at a write counter while a job waits for quiet, so that the wait can be drawn.
+
+    Attributes:
+        source: what is watched and how.
+        state: of the quiet window after this sample.
+        counter: opaque numbers; they differ from those before where something was written.
+        in_flight: writes begun and not ended.
+        calm_s: for how long nothing has been written.
+        quiet_s: how long it has to be.
+        waited_s: since the wait began.
+        timeout_s: when it fails.
+    """
+
+    kind: ClassVar[str] = "quiet"
+    source: str
+    state: str
+    counter: tuple[int, ...]
+    in_flight: int
+    calm_s: float
+    quiet_s: float
+    waited_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuietTransition(Event):
+    """The quiet window went from one state to another.
+
+    Attributes:
+        source: what is watched and how.
+        old: state before: ``"new"``, ``"calm"``, ``"busy"``, ``"quiet"``, ``"taken"``.
+        new: state now; ``"held"`` and ``"timed_out"`` are the two ends.
+        waited_s: since the wait began.
+    """
+
+    kind: ClassVar[str] = "quiet_state"
+    source: str
+    old: str
+    new: str
+    waited_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flushed(Event):
+    """Caches were flushed, or could be seen to be clean.
+
+    Attributes:
+        target: what was flushed.
+        took_s: how long it took.
+    """
+
+    kind: ClassVar[str] = "flush"
+    target: str
+    took_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotStep(Event):
+    """Something happened to a snapshot.
+
+    Attributes:
+        action: ``"created"``, ``"torn"`` (written to meanwhile: dropped), ``"held"`` (the counter
+            stands where it stood), ``"dropped"``, ``"left"`` (could not be removed).
+        provider: ``"reflink"``, ``"overlay"``, ...
+        location: where the static view can be read.
+        took_s: how long the step took.
+    """
+
+    kind: ClassVar[str] = "snapshot"
+    action: str
+    provider: str
+    location: str
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeStep(Event):
+    """A file system was frozen or thawed; told after the thaw, when listeners may write again.
+
+    Attributes:
+        action: ``"frozen"`` or ``"thawed"``.
+        mount: the file system's mount point.
+        took_s: how long the freeze took, or how long it lasted.
+    """
+
+    kind: ClassVar[str] = "freeze"
+    action: str
+    mount: str
+    took_s: float
+
+
 def event_classes() -> list[type[Event]]:
     """Every event class that is imported, sorted by kind."""
     found: list[type[Event]] = []
