@@ -103,6 +103,7 @@ def _logical_partitions(
                 found.append(_partition(entry, 5 + len(found), first_lba, block_bytes))
         if not next_lba:
             return found, None
+        ebr_lba = next_lba
 
 
 def _broken(what: str) -> Finding:
