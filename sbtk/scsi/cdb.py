@@ -228,6 +228,27 @@ class SynchronizeCache10(Cdb):
 
 
 @dataclass(frozen=True)
+class WriteSame10(Cdb):
+    """SBC-3 5.42; one block of data is written to all of them."""
+
+    OPCODE, NAME, DEVICE_TYPE = 0x41, "WRITE SAME(10)", 0x00
+    protect: Annotated[int, Bits(1, 7, 5)] = 0
+    anchor: Annotated[bool, Flag(1, 4)] = False
+    unmap: Annotated[bool, Flag(1, 3)] = False
+    lba: Annotated[int, UInt(2, 4)] = 0
+    blocks: Annotated[int, UInt(7, 2)] = 0
+
+
+@dataclass(frozen=True)
+class Unmap(Cdb):
+    """SBC-3 5.28; the ranges are in the parameter list (``sbc.decode_unmap``)."""
+
+    OPCODE, NAME, DEVICE_TYPE = 0x42, "UNMAP", 0x00
+    anchor: Annotated[bool, Flag(1, 0)] = False
+    parameter_list_bytes: Annotated[int, UInt(7, 2)] = 0
+
+
+@dataclass(frozen=True)
 class Read16(Cdb):
     """SBC-3 5.10."""
 
@@ -247,11 +268,34 @@ class Write16(Read16):
 
 
 @dataclass(frozen=True)
+class Verify16(Cdb):
+    """SBC-3 5.31; BYTCHK 00b only checks that the medium can be read."""
+
+    OPCODE, NAME, DEVICE_TYPE = 0x8F, "VERIFY(16)", 0x00
+    protect: Annotated[int, Bits(1, 7, 5)] = 0
+    byte_check: Annotated[int, Bits(1, 2, 1)] = 0
+    lba: Annotated[int, UInt(2, 8)] = 0
+    blocks: Annotated[int, UInt(10, 4)] = 0
+
+
+@dataclass(frozen=True)
 class SynchronizeCache16(Cdb):
     """SBC-3 5.27."""
 
     OPCODE, NAME, DEVICE_TYPE = 0x91, "SYNCHRONIZE CACHE(16)", 0x00
     immediate: Annotated[bool, Flag(1, 1)] = False
+    lba: Annotated[int, UInt(2, 8)] = 0
+    blocks: Annotated[int, UInt(10, 4)] = 0
+
+
+@dataclass(frozen=True)
+class WriteSame16(Cdb):
+    """SBC-3 5.43; one block of data is written to all of them."""
+
+    OPCODE, NAME, DEVICE_TYPE = 0x93, "WRITE SAME(16)", 0x00
+    protect: Annotated[int, Bits(1, 7, 5)] = 0
+    anchor: Annotated[bool, Flag(1, 4)] = False
+    unmap: Annotated[bool, Flag(1, 3)] = False
     lba: Annotated[int, UInt(2, 8)] = 0
     blocks: Annotated[int, UInt(10, 4)] = 0
 

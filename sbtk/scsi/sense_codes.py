@@ -33,6 +33,7 @@ END_OF_DATA = (0x00, 0x05)
 OPERATION_IN_PROGRESS = (0x00, 0x16)
 EXTENDED_COPY_INFORMATION_AVAILABLE = (0x00, 0x20)
 UNREACHABLE_COPY_TARGET = (0x08, 0x04)
+SAVING_PARAMETERS_NOT_SUPPORTED = (0x39, 0x00)
 MEDIUM_NOT_PRESENT = (0x3A, 0x00)
 WRITE_ERROR_TAPE = (0x0C, 0x00)
 WRITE_ERROR = (0x0C, 0x02)
@@ -82,6 +83,7 @@ TEXT: dict[tuple[int, int], str] = {
     OPERATION_IN_PROGRESS: "operation in progress",
     EXTENDED_COPY_INFORMATION_AVAILABLE: "extended copy information available",
     UNREACHABLE_COPY_TARGET: "unreachable copy target",
+    SAVING_PARAMETERS_NOT_SUPPORTED: "saving parameters not supported",
     MEDIUM_NOT_PRESENT: "medium not present",
     WRITE_ERROR_TAPE: "write error",
     WRITE_ERROR: "write error, auto reallocation failed",
