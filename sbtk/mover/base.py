@@ -7,10 +7,12 @@ in the same code, so that a copy and an ordinary write meet the same snapshot, c
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
+from sbtk.scsi.cdb_base import Cdb
 from sbtk.transport.base import ByteView, Response
 
 
@@ -83,6 +85,16 @@ class LogicalUnit(Protocol):
         ``initiator`` names the I_T nexus: unit attentions are told to each of them once.
         """
 
+    def announce(
+        self, vpd_pages: Mapping[int, Callable[[], bytes]], commands: Sequence[type[Cdb]]
+    ) -> None:
+        """Have INQUIRY and REPORT SUPPORTED OPERATION CODES tell what the target executes itself.
+
+        Args:
+            vpd_pages: page code -> the whole page; with page 8Fh, INQUIRY says 3PC=1.
+            commands: the target's own commands.
+        """
+
     def close(self) -> None:
         """Flush and release; safe to call twice."""
 
@@ -98,6 +110,10 @@ class BlockUnit(LogicalUnit, Protocol):
     def block_count(self) -> int:
         """Number of logical blocks."""
 
+    @property
+    def writable(self) -> bool:
+        """False for a snapshot or any other unit that takes no writes."""
+
     def read_blocks(self, lba: int, buffer: memoryview) -> None:
         """Fill ``buffer`` (whole blocks) from ``lba`` on.
 
@@ -110,6 +126,12 @@ class BlockUnit(LogicalUnit, Protocol):
 
         Raises:
             CheckCondition: 5/2100h behind the end, 7/2700h write protected, 3/0C00h write error.
+        """
+
+    def zero_blocks(self, lba: int, blocks: int) -> None:
+        """Make blocks read as zeros, without storing them where the medium can.
+
+        The same errors as ``write_blocks``.
         """
 
     def flush(self) -> None:
