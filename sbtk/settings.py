@@ -21,6 +21,27 @@ class Settings(BaseSettings):
     state_dir: Path = Path(platformdirs.user_state_dir("sbtk"))
     """Journals, leftovers of snapshots and the catalog live below this folder."""
 
+    snapshot_create: str = ""
+    """``--snapshot command``: the command that makes a snapshot; see docs/quiesce.md."""
+
+    snapshot_delete: str = ""
+    """``--snapshot command``: the command that removes it again."""
+
+    snapshot_location: str = ""
+    """``--snapshot command`` and ``vss``: the location at which the snapshot appears."""
+
+    snapshot_hook: str = ""
+    """``--snapshot vss``: the command that runs a diskshadow script on the Windows host."""
+
+    snapshot_volume: str = ""
+    """``--snapshot vss``: the volume there, as ``E:``."""
+
+    snapshot_expose: str = ""
+    """``--snapshot vss``: the free drive letter there at which the shadow copy appears."""
+
+    snapshot_timeout_s: float = 120.0
+    """How long one command of a snapshot provider may run."""
+
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
