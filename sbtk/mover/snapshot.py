@@ -31,6 +31,7 @@ from sbtk.mover.overlay_store import (
     find_leftovers,
     new_owner,
 )
+from sbtk.scsi.designator import naa6
 from sbtk.units import format_bytes
 
 __all__ = ["Leftover", "OverlaySnapshot", "default_chunk_bytes", "find_leftovers"]
@@ -61,6 +62,7 @@ class OverlaySnapshot:
 
     Attributes:
         path: the overlay's file; ``close`` deletes it.
+        designator: 16-byte NAA name of its own, for serving it as a disk (``ReadOnlyLun``).
         chunk_bytes: what is saved at once.
         cap_bytes: most that may be saved.
         failure: why the snapshot is lost, None while it is good.
@@ -98,6 +100,7 @@ class OverlaySnapshot:
         self.path, self._store_fd = create_store(
             store, unit, new_owner(unit, designator, size_bytes, chunk_bytes)
         )
+        self.designator = naa6(os.fsencode(self.path.resolve()))
         self.cap_bytes = _half_of_free(self._store_fd) if cap_bytes is None else cap_bytes
         self._unit_fd = os.dup(unit_fd)
         self._saved = np.zeros(-(-size_bytes // chunk_bytes), np.bool_)

@@ -25,6 +25,7 @@ DEVICE_IDENTIFICATION = 0x83
 THIRD_PARTY_COPY = 0x8F
 BLOCK_LIMITS = 0xB0
 BLOCK_CHARACTERISTICS = 0xB1
+PROVISIONING = 0xB2
 SEQUENTIAL_CAPABILITIES = 0xB0  # SSC-4 8.5.2, on tapes
 
 
@@ -151,6 +152,19 @@ class BlockCharacteristics(Layout):
     rotation_rate: Annotated[int, UInt(4, 2)] = 0  # 0 not reported, 1 non-rotating, else rpm
     product_type: Annotated[int, UInt(6, 1)] = 0
     nominal_form_factor: Annotated[int, Bits(7, 3, 0)] = 0
+
+
+@dataclass(frozen=True)
+class LogicalBlockProvisioning(Layout):
+    """VPD page B2h of a disk (SBC-3 6.5.4 table 193), 8 bytes with its header."""
+
+    SIZE_BYTES = 8
+    CONSTANT = ((1, PROVISIONING), (3, 4))
+    unmap: Annotated[bool, Flag(5, 7)] = False
+    write_same_16: Annotated[bool, Flag(5, 6)] = False
+    write_same_10: Annotated[bool, Flag(5, 5)] = False
+    reads_zeros: Annotated[int, Bits(5, 4, 2)] = 0
+    provisioning_type: Annotated[int, Bits(6, 2, 0)] = 2  # thin
 
 
 @dataclass(frozen=True)

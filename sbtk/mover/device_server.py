@@ -1,0 +1,263 @@
+"""The commands that disks and tapes of the mover answer alike, and how a command is dispatched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+from sbtk.errors import RemoteScsiError
+from sbtk.mover.base import CheckCondition, Counters
+from sbtk.scsi import cdb, inquiry, log, mode, mode_pages, reports, sense
+from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.cdb_base import Cdb
+from sbtk.scsi.designator import Designator
+from sbtk.scsi.layout import Layout
+from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
+
+VENDOR = b"SBTK"
+_MOST_INITIATORS = 1024
+
+Handler = Callable[[Any, ByteView], ByteView | Response]
+"""Takes the decoded CDB and the data-out; returns data-in, or a response that reports something."""
+
+
+def refuse(code: tuple[int, int], byte: int, *, in_cdb: bool = True) -> CheckCondition:
+    """ILLEGAL REQUEST with a pointer to the byte that is wrong."""
+    return CheckCondition(sense.invalid_field(code, byte, in_cdb=in_cdb))
+
+
+def check(key: int, code: tuple[int, int], **fields: Any) -> CheckCondition:
+    """CHECK CONDITION with fixed-format sense data."""
+    return CheckCondition(sense.fixed(key, *code, **fields))
+
+
+class DeviceServer:
+    """Dispatches commands of one unit and answers the common ones.
+
+    A subclass adds its commands to ``handlers`` and its pages to ``vpd_pages``.
+
+    Attributes:
+        handlers: CDB class -> what executes it.
+        vpd_pages: page code -> the whole page.
+    """
+
+    def __init__(
+        self, *, device_type: int, designator: bytes, product: str, removable: bool
+    ) -> None:
+        self._device_type = device_type
+        self._designator = designator
+        self._product = product.encode("ascii")
+        self._removable = removable
+        self._third_party: tuple[type[Cdb], ...] = ()
+        self._lock = Lock()
+        self._attention: tuple[int, int] | None = None
+        self._told: set[str] = set()
+        self.handlers: dict[type[Cdb], Handler] = {
+            cdb.TestUnitReady: self._test_unit_ready,
+            cdb.RequestSense: self._request_sense,
+            cdb.Inquiry: self._inquiry,
+            cdb.ModeSense6: self._mode_sense,
+            cdb.ModeSense10: self._mode_sense,
+            cdb.LogSense: self._log_sense,
+            cdb.PersistentReserveIn: self._persistent_reserve_in,
+            cdb.PreventAllowRemoval: lambda _command, _data: b"",
+            cdb.ReportSupportedOperationCodes: self._report_commands,
+        }
+        self.vpd_pages: dict[int, Callable[[], bytes]] = {
+            inquiry.SUPPORTED_PAGES: lambda: inquiry.supported_pages(
+                list(self.vpd_pages), device_type
+            ),
+            inquiry.UNIT_SERIAL_NUMBER: lambda: inquiry.unit_serial_number(
+                designator.hex(), device_type
+            ),
+            inquiry.DEVICE_IDENTIFICATION: lambda: inquiry.device_identification(
+                [Designator(designator)], device_type
+            ),
+        }
+
+    # -- what a unit tells about itself ----------------------------------------------------------
+
+    def ready(self) -> None:
+        """Raise CheckCondition unless the unit can work now."""
+
+    def counters(self) -> tuple[Counters, int]:
+        """The unit's counters, and bytes a logical block for LOG SENSE."""
+        raise NotImplementedError
+
+    def mode_header(self) -> dict[str, Any]:
+        """Fields of the mode parameter header beside the lengths."""
+        return {}
+
+    def mode_descriptor(self) -> mode.BlockDescriptor:
+        """The mode block descriptor."""
+        raise NotImplementedError
+
+    def mode_pages(self) -> Sequence[tuple[int, Layout]]:
+        """(page code, page) of every mode page, ascending."""
+        raise NotImplementedError
+
+    def announce(
+        self, vpd_pages: Mapping[int, Callable[[], bytes]], commands: Sequence[type[Cdb]]
+    ) -> None:
+        """See ``LogicalUnit.announce``."""
+        self.vpd_pages.update(vpd_pages)
+        self._third_party = tuple(commands)
+
+    # -- dispatch --------------------------------------------------------------------------------
+
+    def execute(
+        self, raw: bytes, data_out: ByteView, data_in_bytes: int, initiator: str
+    ) -> Response:
+        """Decode one command, run it, and cut what it returns to what was asked for."""
+        try:
+            try:
+                command = cdb.decode(raw, self._device_type)
+            except RemoteScsiError as error:
+                raise refuse(
+                    error.code or codes.INVALID_FIELD_IN_CDB, error.byte_offset or 0
+                ) from error
+            handler = self.handlers.get(type(command))
+            if handler is None:
+                raise refuse(codes.INVALID_COMMAND_OPERATION_CODE, 0)
+            if not isinstance(command, cdb.Inquiry | cdb.RequestSense | cdb.ReportLuns):
+                self._raise_attention(initiator)
+            answer: ByteView | Response
+            if isinstance(command, cdb.RequestSense):
+                answer = self._request_sense(command, data_out, self._take_attention(initiator))
+            else:
+                answer = handler(command, data_out)
+        except CheckCondition as stopped:
+            return Response(CHECK_CONDITION, b"", stopped.sense)
+        if isinstance(answer, Response):
+            return answer
+        limit = min(data_in_bytes, getattr(command, "allocation_bytes", data_in_bytes))
+        return Response(data_in=answer if len(answer) <= limit else memoryview(answer)[:limit])
+
+    def attention(self, code: tuple[int, int]) -> None:
+        """Something changed that every initiator is told once, before its next command."""
+        with self._lock:
+            self._attention = code
+            self._told.clear()
+
+    def _take_attention(self, initiator: str) -> tuple[int, int] | None:
+        with self._lock:
+            if self._attention is None or initiator in self._told:
+                return None
+            if len(self._told) >= _MOST_INITIATORS:
+                self._told.clear()
+            self._told.add(initiator)
+            return self._attention
+
+    def _raise_attention(self, initiator: str) -> None:
+        code = self._take_attention(initiator)
+        if code is not None:
+            raise check(codes.UNIT_ATTENTION, code)
+
+    # -- common commands -------------------------------------------------------------------------
+
+    def _test_unit_ready(self, _command: cdb.TestUnitReady, _data: ByteView) -> bytes:
+        self.ready()
+        return b""
+
+    def _request_sense(
+        self,
+        command: cdb.RequestSense,
+        _data: ByteView,
+        attention: tuple[int, int] | None = None,
+    ) -> bytes:
+        if attention is not None:
+            data = sense.SenseData(codes.UNIT_ATTENTION, *attention)
+        else:
+            data = sense.SenseData(codes.NO_SENSE)
+            try:
+                self.ready()
+            except CheckCondition as stopped:
+                data = sense.decode(stopped.sense)
+        return sense.encode(replace(data, descriptor_format=command.desc))
+
+    def _inquiry(self, command: cdb.Inquiry, _data: ByteView) -> bytes:
+        if command.evpd:
+            page = self.vpd_pages.get(command.page_code)
+            if page is None:
+                raise refuse(codes.INVALID_FIELD_IN_CDB, cdb.Inquiry.byte_of("page_code"))
+            return page()
+        if command.page_code:
+            raise refuse(codes.INVALID_FIELD_IN_CDB, cdb.Inquiry.byte_of("page_code"))
+        return inquiry.StandardInquiry(
+            device_type=self._device_type,
+            removable=self._removable,
+            third_party_copy=inquiry.THIRD_PARTY_COPY in self.vpd_pages,
+            vendor=VENDOR,
+            product=self._product,
+            revision=b"1",
+            version_descriptor_1=0x0460,  # SPC-4
+            version_descriptor_2=0x0960,  # iSCSI
+            version_descriptor_3=0x04C0 if self._device_type == inquiry.DISK else 0x0480,
+        ).encode()
+
+    def _mode_sense(self, command: cdb.ModeSense6 | cdb.ModeSense10, _data: ByteView) -> bytes:
+        if command.page_control == mode_pages.SAVED:
+            raise refuse(codes.SAVING_PARAMETERS_NOT_SUPPORTED, 2)
+        if command.subpage_code not in (0x00, 0xFF):
+            raise refuse(codes.INVALID_FIELD_IN_CDB, 3)
+        chosen = [
+            page.encode()
+            for code, page in self.mode_pages()
+            if command.page_code in (code, mode_pages.ALL_PAGES)
+        ]
+        if not chosen and command.page_code not in (0, mode_pages.ALL_PAGES):
+            raise refuse(codes.INVALID_FIELD_IN_CDB, 2)
+        if command.page_control == mode_pages.CHANGEABLE:  # nothing is
+            chosen = [page[:2] + bytes(len(page) - 2) for page in chosen]
+        descriptor = None if command.disable_block_descriptors else self.mode_descriptor()
+        header: mode.ModeHeader6 | mode.ModeHeader10
+        if isinstance(command, cdb.ModeSense6):
+            header = mode.ModeHeader6(**self.mode_header())
+        else:
+            header = mode.ModeHeader10(**self.mode_header())
+        return mode.ModeParameters(header, descriptor, b"".join(chosen)).encode()
+
+    def _log_sense(self, command: cdb.LogSense, _data: ByteView) -> bytes:
+        if command.subpage_code:
+            raise refuse(codes.INVALID_FIELD_IN_CDB, cdb.LogSense.byte_of("subpage_code"))
+        if command.page_code == log.SUPPORTED_LOG_PAGES:
+            return log.supported_log_pages(bytes((log.SUPPORTED_LOG_PAGES, log.GENERAL_STATISTICS)))
+        if command.page_code != log.GENERAL_STATISTICS:
+            raise refuse(codes.INVALID_FIELD_IN_CDB, cdb.LogSense.byte_of("page_code"))
+        if command.parameter_pointer > 1:
+            raise refuse(codes.INVALID_FIELD_IN_CDB, cdb.LogSense.byte_of("parameter_pointer"))
+        moved, block_bytes = self.counters()
+        with moved.lock:
+            return log.GeneralStatistics(
+                read_commands=moved.read_commands,
+                write_commands=moved.write_commands,
+                blocks_received=moved.write_bytes // block_bytes,
+                blocks_transmitted=moved.read_bytes // block_bytes,
+            ).encode()
+
+    def _persistent_reserve_in(self, command: cdb.PersistentReserveIn, _data: ByteView) -> bytes:
+        if command.action > reports.READ_FULL_STATUS:
+            raise refuse(codes.INVALID_FIELD_IN_CDB, 1)
+        return reports.no_reservations(command.action)
+
+    def _report_commands(
+        self, command: cdb.ReportSupportedOperationCodes, _data: ByteView
+    ) -> bytes:
+        known = [*self.handlers, *self._third_party]
+        option, opcode = command.reporting_options, command.requested_opcode
+        if option == reports.ALL_COMMANDS:
+            return reports.all_commands(known, timeouts=command.timeouts)
+        if option > reports.ONE_OF_EITHER:
+            raise refuse(codes.INVALID_FIELD_IN_CDB, 2)
+        same = [item for item in known if opcode == item.OPCODE]
+        with_actions = any(item.SERVICE_ACTION is not None for item in same)
+        if (option == reports.ONE_OPCODE and with_actions) or (
+            option == reports.ONE_SERVICE_ACTION and same and not with_actions
+        ):
+            raise refuse(codes.INVALID_FIELD_IN_CDB, 2)
+        if with_actions:
+            action = command.requested_service_action
+            same = [item for item in same if action == item.SERVICE_ACTION]
+        return reports.one_command(same[0] if same else None, timeouts=command.timeouts)
