@@ -1,0 +1,123 @@
+"""Sets of clusters as ascending, disjoint runs, and the set algebra on them; all vectorised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64Array = NDArray[np.int64]
+
+_BITMAP_STEP_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A set of clusters.
+
+    Attributes:
+        lcn: (n,) first clusters, ascending.
+        clusters: (n,) clusters of each run, at least 1; runs neither overlap nor touch.
+    """
+
+    lcn: Int64Array
+    clusters: Int64Array
+
+    @property
+    def end_lcn(self) -> Int64Array:
+        """(n,) the cluster behind each run."""
+        return self.lcn + self.clusters
+
+    @property
+    def total_clusters(self) -> int:
+        """Clusters in the set."""
+        return int(self.clusters.sum())
+
+    def __len__(self) -> int:
+        """Number of runs."""
+        return int(self.lcn.size)
+
+
+EMPTY = Runs(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def union(lcn: Int64Array, clusters: Int64Array) -> Runs:
+    """The union of runs that are ascending by ``lcn`` and may overlap or touch."""
+    if lcn.size == 0:
+        return EMPTY
+    reached_lcn = np.maximum.accumulate(lcn + clusters)
+    begins = np.ones(lcn.size, np.bool_)
+    begins[1:] = lcn[1:] > reached_lcn[:-1]
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], lcn.size) - 1
+    start_lcn = lcn[first]
+    return Runs(start_lcn, reached_lcn[last] - start_lcn)
+
+
+def from_bitmap(bits: bytes | memoryview | NDArray[np.uint8], total_clusters: int) -> Runs:
+    """The set bits of a $Bitmap: bit 0 of byte 0 is cluster 0.
+
+    Bits from ``total_clusters`` on are padding (set to 1 by every formatter) and are left out; so
+    is what lies behind the end of a bitmap that is too short. Memory grows with the result only.
+    """
+    octets = np.frombuffer(bits, np.uint8)
+    edges: list[Int64Array] = []
+    before = 0
+    for start in range(0, min(octets.size, -(-total_clusters // 8)), _BITMAP_STEP_BYTES):
+        part = octets[start : start + _BITMAP_STEP_BYTES]
+        flags = np.unpackbits(part, bitorder="little")[: total_clusters - start * 8]
+        changes = np.flatnonzero(np.diff(flags, prepend=np.uint8(before)))
+        edges.append(changes.astype(np.int64) + start * 8)
+        before = int(flags[-1])
+    if before:
+        edges.append(np.array([min(octets.size * 8, total_clusters)], np.int64))
+    bounds = np.concatenate(edges) if edges else np.empty(0, np.int64)
+    return Runs(bounds[0::2], bounds[1::2] - bounds[0::2])
+
+
+def clip(runs: Runs, total_clusters: int) -> Runs:
+    """The clusters of the set below ``total_clusters``."""
+    kept = int(np.searchsorted(runs.lcn, total_clusters))
+    if kept == 0:
+        return EMPTY
+    lcn, clusters = runs.lcn[:kept], runs.clusters[:kept]
+    if lcn[-1] + clusters[-1] > total_clusters:
+        clusters = np.append(clusters[:-1], total_clusters - lcn[-1])
+    return Runs(lcn, clusters)
+
+
+def complement(runs: Runs, total_clusters: int) -> Runs:
+    """The clusters from 0 to ``total_clusters`` that are not in the set."""
+    start_lcn = np.concatenate([[0], runs.end_lcn])
+    stop_lcn = np.minimum(np.append(runs.lcn, total_clusters), total_clusters)
+    keep = stop_lcn > start_lcn
+    return Runs(start_lcn[keep], (stop_lcn - start_lcn)[keep])
+
+
+def intersect(one: Runs, other: Runs) -> Runs:
+    """The clusters that are in both sets."""
+    first = np.searchsorted(other.end_lcn, one.lcn, side="right")
+    behind = np.searchsorted(other.lcn, one.end_lcn, side="left")
+    pairs = np.maximum(behind - first, 0)
+    mine = np.repeat(np.arange(len(one)), pairs)
+    theirs = np.arange(mine.size) - np.repeat(np.cumsum(pairs) - pairs, pairs) + first[mine]
+    start_lcn = np.maximum(one.lcn[mine], other.lcn[theirs])
+    stop_lcn = np.minimum(one.end_lcn[mine], other.end_lcn[theirs])
+    return union(start_lcn, stop_lcn - start_lcn)
+
+
+def subtract(one: Runs, other: Runs, total_clusters: int) -> Runs:
+    """The clusters below ``total_clusters`` that are in ``one`` and not in ``other``."""
+    return intersect(one, complement(other, total_clusters))
+
+
+def shared(lcn: Int64Array, clusters: Int64Array) -> Runs:
+    """The clusters that two or more of these runs hold; the runs are ascending by ``lcn``."""
+    reached_lcn = np.maximum.accumulate(lcn + clusters)
+    # Whatever is held twice at a run's start reaches from there to the shorter of the two ends;
+    # a third run inside it only adds to the union.
+    start_lcn = lcn[1:]
+    stop_lcn = np.minimum(reached_lcn[:-1], (lcn + clusters)[1:])
+    keep = stop_lcn > start_lcn
+    return union(start_lcn[keep], (stop_lcn - start_lcn)[keep])
