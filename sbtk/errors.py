@@ -171,6 +171,12 @@ class TransportError(ScsiError, ConnectionError):
     exit_code = 34
 
 
+class DigestError(RemoteScsiError):
+    """A digest of an iSCSI PDU does not match: the bytes were changed on the way."""
+
+    exit_code = 36
+
+
 class CartridgeError(SbtkError):
     """A cartridge file is no cartridge, or is damaged."""
 

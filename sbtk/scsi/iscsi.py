@@ -62,7 +62,7 @@ class Pdu(Layout):
 
 
 @dataclass(frozen=True)
-class _Response(Pdu):
+class TargetPdu(Pdu):
     """Sequence numbers that every PDU of a target carries (11.4.8-11.4.10)."""
 
     status_sn: Annotated[int, UInt(24, 4)] = 0
@@ -71,7 +71,7 @@ class _Response(Pdu):
 
 
 @dataclass(frozen=True)
-class _Request(Pdu):
+class InitiatorPdu(Pdu):
     """Sequence numbers that the numbered requests carry (11.2.2)."""
 
     command_sn: Annotated[int, UInt(24, 4)] = 0
@@ -82,7 +82,7 @@ class _Request(Pdu):
 
 
 @dataclass(frozen=True)
-class NopOut(_Request):
+class NopOut(InitiatorPdu):
     """11.18."""
 
     OPCODE, CONSTANT = 0x00, ((1, 0x80),)
@@ -91,7 +91,7 @@ class NopOut(_Request):
 
 
 @dataclass(frozen=True)
-class ScsiCommand(_Request):
+class ScsiCommand(InitiatorPdu):
     """11.3; CDBs longer than 16 bytes continue in an additional header segment."""
 
     OPCODE = 0x01
@@ -105,7 +105,7 @@ class ScsiCommand(_Request):
 
 
 @dataclass(frozen=True)
-class TaskManagementRequest(_Request):
+class TaskManagementRequest(InitiatorPdu):
     """11.5; ``function`` is one of the TASK_* numbers."""
 
     OPCODE, CONSTANT = 0x02, ((1, 0x80),)
@@ -121,7 +121,7 @@ LOGICAL_UNIT_RESET, TARGET_WARM_RESET, TARGET_COLD_RESET, TASK_REASSIGN = 5, 6, 
 
 
 @dataclass(frozen=True)
-class LoginRequest(_Request):
+class LoginRequest(InitiatorPdu):
     """11.12."""
 
     OPCODE, CONSTANT = 0x03, ((0, 0x40),)
@@ -140,7 +140,7 @@ SECURITY_STAGE, OPERATIONAL_STAGE, FULL_FEATURE_STAGE = 0, 1, 3
 
 
 @dataclass(frozen=True)
-class TextRequest(_Request):
+class TextRequest(InitiatorPdu):
     """11.10."""
 
     OPCODE = 0x04
@@ -164,7 +164,7 @@ class DataOut(Pdu):
 
 
 @dataclass(frozen=True)
-class LogoutRequest(_Request):
+class LogoutRequest(InitiatorPdu):
     """11.14; ``reason`` 0 closes the session, 1 the connection, 2 removes it for recovery."""
 
     OPCODE, CONSTANT = 0x06, ((1, 0x80),)
@@ -189,7 +189,7 @@ class SnackRequest(Pdu):
 
 
 @dataclass(frozen=True)
-class NopIn(_Response):
+class NopIn(TargetPdu):
     """11.19."""
 
     OPCODE, CONSTANT = 0x20, ((1, 0x80),)
@@ -198,7 +198,7 @@ class NopIn(_Response):
 
 
 @dataclass(frozen=True)
-class ScsiResponse(_Response):
+class ScsiResponse(TargetPdu):
     """11.4; the data segment holds SENSE LENGTH (2 bytes) and the sense data."""
 
     OPCODE, CONSTANT = 0x21, ((1, 0x80),)
@@ -211,7 +211,7 @@ class ScsiResponse(_Response):
 
 
 @dataclass(frozen=True)
-class TaskManagementResponse(_Response):
+class TaskManagementResponse(TargetPdu):
     """11.6; ``response`` is one of the FUNCTION_* numbers."""
 
     OPCODE, CONSTANT = 0x22, ((1, 0x80),)
@@ -223,7 +223,7 @@ FUNCTION_REJECTED = 255
 
 
 @dataclass(frozen=True)
-class LoginResponse(_Response):
+class LoginResponse(TargetPdu):
     """11.13; ``status_class`` 0 success, 1 redirection, 2 initiator's error, 3 target's error."""
 
     OPCODE = 0x23
@@ -240,7 +240,7 @@ class LoginResponse(_Response):
 
 
 @dataclass(frozen=True)
-class TextResponse(_Response):
+class TextResponse(TargetPdu):
     """11.11."""
 
     OPCODE = 0x24
@@ -251,7 +251,7 @@ class TextResponse(_Response):
 
 
 @dataclass(frozen=True)
-class DataIn(_Response):
+class DataIn(TargetPdu):
     """11.7; with ``has_status`` it is the response as well."""
 
     OPCODE = 0x25
@@ -269,7 +269,7 @@ class DataIn(_Response):
 
 
 @dataclass(frozen=True)
-class LogoutResponse(_Response):
+class LogoutResponse(TargetPdu):
     """11.15; ``response`` 0 closed, 1 no such connection, 2 recovery not supported."""
 
     OPCODE, CONSTANT = 0x26, ((1, 0x80),)
@@ -279,7 +279,7 @@ class LogoutResponse(_Response):
 
 
 @dataclass(frozen=True)
-class ReadyToTransfer(_Response):
+class ReadyToTransfer(TargetPdu):
     """11.8; asks for a stretch of the data that a command writes."""
 
     OPCODE, CONSTANT = 0x31, ((1, 0x80),)
@@ -291,7 +291,7 @@ class ReadyToTransfer(_Response):
 
 
 @dataclass(frozen=True)
-class AsyncMessage(_Response):
+class AsyncMessage(TargetPdu):
     """11.9; ``event`` 0 sense data, 1 logout requested, 2 connection dropped, 3 session dropped."""
 
     OPCODE, CONSTANT = 0x32, ((1, 0x80),)
@@ -304,7 +304,7 @@ class AsyncMessage(_Response):
 
 
 @dataclass(frozen=True)
-class Reject(_Response):
+class Reject(TargetPdu):
     """11.17; the data segment holds the header that was refused."""
 
     OPCODE, CONSTANT = 0x3F, ((1, 0x80),)

@@ -1,0 +1,162 @@
+"""One TCP connection that carries iSCSI PDUs, for either role (RFC 7143 clause 11.1)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+import crc32c
+
+from sbtk.errors import DigestError, RemoteScsiError, TransportError
+from sbtk.scsi.iscsi import BHS_BYTES, Pdu, decode
+from sbtk.scsi.iscsi_text import Parameters
+from sbtk.transport.base import ByteView
+
+_DIGEST_BYTES = 4
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+
+
+class Connection:
+    """PDUs over a socket. Any thread may send; one thread receives.
+
+    Attributes:
+        parameters: what was negotiated; digests and limits follow it from the moment it is set.
+        sent_bytes: bytes sent, headers and digests counted.
+        received_bytes: bytes received likewise.
+    """
+
+    def __init__(self, sock: socket.socket, parameters: Parameters) -> None:
+        """Take over a connected socket."""
+        with contextlib.suppress(OSError):  # a socket pair has no Nagle to switch off
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._send_lock = threading.Lock()
+        self._header = bytearray(BHS_BYTES)
+        self.parameters = parameters
+        self.sent_bytes = 0
+        self.received_bytes = 0
+
+    @property
+    def send_lock(self) -> threading.Lock:
+        """Held while sequence numbers are taken and their PDU is sent, so that both keep order."""
+        return self._send_lock
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Host and port of this end."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def send(self, pdu: Pdu, data: ByteView = b"") -> None:
+        """Send one PDU with its data segment.
+
+        Raises:
+            TransportError: the connection is gone.
+        """
+        with self._send_lock:
+            self.send_locked(pdu, data)
+
+    def send_locked(self, pdu: Pdu, data: ByteView = b"") -> None:
+        """As ``send``, by a caller that holds ``send_lock``."""
+        header = pdu.with_data(len(data)).encode()
+        parts: list[ByteView] = [header]
+        if self.parameters.header_digest:
+            parts.append(_digest(header))
+        if len(data):
+            padding = _PADDING[len(data) % 4]
+            parts += [data, padding] if padding else [data]
+            if self.parameters.data_digest:
+                parts.append(_digest(data, padding))
+        self._send_all(parts)
+
+    def _send_all(self, parts: list[ByteView]) -> None:
+        views = [memoryview(part) for part in parts]
+        try:
+            while views:
+                sent = self._socket.sendmsg(views)
+                self.sent_bytes += sent
+                while views and sent >= len(views[0]):
+                    sent -= len(views[0])
+                    del views[0]
+                if sent:
+                    views[0] = views[0][sent:]
+        except OSError as error:
+            raise TransportError(f"the connection broke while sending: {error}") from error
+
+    def receive_header(self) -> Pdu | None:
+        """The next header, its digest checked; None when the other side has closed between PDUs.
+
+        Raises:
+            TransportError: the connection broke in the middle of a PDU.
+            RemoteScsiError: no PDU of ours, or a data segment longer than was agreed.
+        """
+        if not self._fill(memoryview(self._header), may_end=True):
+            return None
+        pdu = decode(self._header)
+        extra = bytearray(pdu.ahs_bytes)
+        self._fill(memoryview(extra))
+        if self.parameters.header_digest:
+            self._check(_digest(self._header, extra))
+        if pdu.data_bytes > self.parameters.max_receive_bytes:
+            raise RemoteScsiError(
+                f"a data segment of {pdu.data_bytes} bytes, "
+                f"{self.parameters.max_receive_bytes} were agreed"
+            )
+        return pdu
+
+    def receive_data(self, pdu: Pdu, into: memoryview | None = None) -> memoryview:
+        """The data segment that belongs to the header just received, its digest checked.
+
+        Args:
+            pdu: that header.
+            into: where to put it, at least as long; a new buffer if None.
+
+        Raises:
+            TransportError: the connection broke.
+            DigestError: the data were changed on the way.
+        """
+        if pdu.data_bytes == 0:
+            return memoryview(b"")
+        data = (memoryview(bytearray(pdu.data_bytes)) if into is None else into)[: pdu.data_bytes]
+        self._fill(data)
+        padding = bytearray(pdu.padded_data_bytes - pdu.data_bytes)
+        self._fill(memoryview(padding))
+        if self.parameters.data_digest:
+            self._check(_digest(data, padding))
+        return data
+
+    def close(self) -> None:
+        """Close the socket; a thread that is receiving from it returns. Safe to call twice."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _check(self, computed: bytes) -> None:
+        received = bytearray(_DIGEST_BYTES)
+        self._fill(memoryview(received))
+        if received != computed:
+            raise DigestError("a digest of an iSCSI PDU does not match", hint="Check the network")
+
+    def _fill(self, view: memoryview, *, may_end: bool = False) -> bool:
+        done, total = 0, len(view)
+        while done < total:
+            try:
+                count = self._socket.recv_into(view[done:], total - done, socket.MSG_WAITALL)
+            except OSError as error:
+                raise TransportError(f"the connection broke while receiving: {error}") from error
+            if count == 0:
+                if may_end and done == 0:
+                    return False
+                raise TransportError("the other side closed the connection in mid-PDU")
+            done += count
+        self.received_bytes += total
+        return True
+
+
+def _digest(first: ByteView, second: ByteView = b"") -> bytes:
+    """CRC32C of two stretches, least significant byte first (RFC 7143 11.2.3, 13.1)."""
+    value = crc32c.crc32c(first)
+    if len(second):
+        value = crc32c.crc32c(second, value)
+    return int(value).to_bytes(_DIGEST_BYTES, "little")
