@@ -216,9 +216,7 @@ def parse_attribute(data: bytes) -> Attribute:
     return _parse_nonresident(data, kind, name, instance, flags)
 
 
-def _parse_nonresident(
-    data: bytes, kind: int, name: str, instance: int, flags: int
-) -> Attribute:
+def _parse_nonresident(data: bytes, kind: int, name: str, instance: int, flags: int) -> Attribute:
     if len(data) < layout.NONRESIDENT_MIN_BYTES:
         raise RecordError(f"attribute {kind:X}h: {len(data)} bytes and not resident")
     lowest, highest, pairs_offset, unit, allocated, data_bytes, initialized = (

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -151,6 +153,9 @@ class Tables:
         streams: every attribute of every in-use base record, sorted by record.
         extents: every run, sorted by lcn, holes last.
         findings: what was wrong, one row a damaged record.
+        bitmap: $Bitmap as it lies on the disk, (ceil(total_clusters / 8),) uint8, bit 0 of byte 0
+            is cluster 0 (``sbtk.ntfs.bitmap`` reads it); None for a bare $MFT, or if it cannot
+            be read. Saved as ``bitmap.npy``.
     """
 
     volume: VolumeInfo
@@ -159,12 +164,15 @@ class Tables:
     streams: pa.Table
     extents: pa.Table
     findings: pa.Table
+    bitmap: npt.NDArray[np.uint8] | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``volume.json`` and one Parquet file a table into ``folder``; made if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in SCHEMAS:
             pq.write_table(getattr(self, name), folder / f"{name}.parquet", compression="zstd")
+        if self.bitmap is not None:
+            np.save(folder / "bitmap.npy", self.bitmap)
         document = {"format": FORMAT_VERSION, **asdict(self.volume)}
         (folder / "volume.json").write_text(json.dumps(document, indent=1) + "\n")
 
@@ -186,7 +194,19 @@ class Tables:
                     f"{folder / name}.parquet cannot be read: {error}",
                     hint="Run sbtk scan --out again",
                 ) from error
-        return cls(volume=volume, **tables)
+        return cls(volume=volume, bitmap=_load_bitmap(folder), **tables)
+
+
+def _load_bitmap(folder: Path) -> npt.NDArray[np.uint8] | None:
+    path = folder / "bitmap.npy"
+    if not path.exists():
+        return None
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.uint8)
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"{path} cannot be read: {error}", hint="Run sbtk scan --out again"
+        ) from error
 
 
 def _load_volume(folder: Path) -> VolumeInfo:

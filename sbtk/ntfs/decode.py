@@ -1,0 +1,105 @@
+"""Streams all of $MFT through the kernels, chunk by chunk, in order, on one or more threads."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import local
+
+import numpy as np
+
+from sbtk.errors import DeviceReadError
+from sbtk.events import Listener, Progress
+from sbtk.ntfs.chunk import U8, Chunk
+from sbtk.ntfs.findings import FindingList
+from sbtk.ntfs.kernels import Kernels
+from sbtk.ntfs.rows import Rows, RowsBuilder
+
+CHUNK_BYTES = 2 * 1024 * 1024
+_PROGRESS_EVERY_S = 0.5
+
+ReadInto = Callable[[int, memoryview], None]
+"""(offset_bytes within $MFT, buffer): fills the buffer; raises DeviceReadError."""
+
+
+class Decoder:
+    """One pass over an $MFT."""
+
+    def __init__(
+        self, read_into: ReadInto, record_bytes: int, record_count: int, kernels: Kernels,
+        findings: FindingList,
+    ) -> None:  # fmt: skip
+        self._read_into = read_into
+        self._record_bytes = record_bytes
+        self._record_count = record_count
+        self._kernels = kernels
+        self._findings = findings
+        self._step = max(CHUNK_BYTES // record_bytes, 1)
+        self._local = local()
+        self._unread: list[tuple[int, str]] = []
+
+    def run(self, emit: Listener, threads: int) -> Rows:
+        """Decode every record; those that cannot be read are findings and count as blank."""
+        builder = RowsBuilder(self._record_count)
+        told_s = time.monotonic()
+        for first, chunk in self._chunks(threads):
+            builder.add(first, chunk)
+            if time.monotonic() - told_s >= _PROGRESS_EVERY_S:
+                told_s = time.monotonic()
+                done = min(first + self._step, self._record_count)
+                emit(Progress(stage="reading $MFT", done=done, total=self._record_count,
+                              unit="records"))  # fmt: skip
+        for number, reason in sorted(self._unread):
+            self._findings.add("error", "record-unread", reason, record=number)
+        return builder.finish()
+
+    def _chunks(self, threads: int) -> Iterator[tuple[int, Chunk]]:
+        starts = range(0, self._record_count, self._step)
+        if threads <= 1:
+            for first in starts:
+                yield first, self._decode(first)
+            return
+        pending: deque[tuple[int, Future[Chunk]]] = deque()
+        with ThreadPoolExecutor(threads, thread_name_prefix="sbtk-scan") as pool:
+            try:
+                for first in starts:
+                    pending.append((first, pool.submit(self._decode_copy, first)))
+                    if len(pending) > 2 * threads:
+                        number, future = pending.popleft()
+                        yield number, future.result()
+                for number, future in pending:
+                    yield number, future.result()
+            finally:
+                for _, future in pending:
+                    future.cancel()
+
+    def _decode_copy(self, first: int) -> Chunk:
+        """Decode on a pool's thread: its scratch is used again before the rows are gathered."""
+        chunk = self._decode(first)
+        return Chunk(*(np.array(item) if isinstance(item, np.ndarray) else item for item in chunk))
+
+    def _decode(self, first: int) -> Chunk:
+        count = min(self._step, self._record_count - first)
+        buffer: U8 | None = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = np.empty(self._step * self._record_bytes, np.uint8)
+            self._local.buffer = buffer
+        buffer = buffer[: count * self._record_bytes]
+        try:
+            self._read_into(first * self._record_bytes, memoryview(buffer))
+        except DeviceReadError:
+            self._read_singly(first, buffer)
+        return self._kernels.decode(buffer, self._record_bytes)
+
+    def _read_singly(self, first: int, buffer: U8) -> None:
+        """Read record by record where a whole chunk cannot be read."""
+        for at in range(0, len(buffer), self._record_bytes):
+            part = buffer[at : at + self._record_bytes]
+            number = first + at // self._record_bytes
+            try:
+                self._read_into(number * self._record_bytes, memoryview(part))
+            except DeviceReadError as error:
+                part[:] = 0
+                self._unread.append((number, f"the record cannot be read: {error.args[0]}"))

@@ -1,0 +1,198 @@
+"""Volume health: is the source fit to be trusted. Reads only; each doubt is a finding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sbtk.device.base import BlockDevice
+from sbtk.errors import DeviceReadError
+from sbtk.ntfs import layout
+from sbtk.ntfs.boot import BootSector
+from sbtk.ntfs.findings import FindingList
+from sbtk.ntfs.layout import AttributeType, SystemRecord
+from sbtk.ntfs.mft import MftReader
+from sbtk.ntfs.record import RecordError, fix_up
+from sbtk.ntfs.system import find_stream
+from sbtk.ntfs.tables import Tables
+
+MIRRORED_RECORDS = 4
+_LOG_PAGE_LIMITS_BYTES = (512, 65536)
+_LOG_HEAD_BYTES = 2 * 65536
+_HIBERNATION_FILE = "hiberfil.sys"
+_HIBERNATED = (b"hibr", b"HIBR")
+
+
+def check(
+    device: BlockDevice, boot: BootSector, mft: MftReader, tables: Tables, findings: FindingList
+) -> None:
+    """Fill the health fields of ``tables.volume`` and add the findings that belong to them."""
+    volume = tables.volume
+    volume.mirror = compare_mirror(device, boot, mft, findings)
+    _read_volume_record(mft, tables, findings)
+    volume.log = _check_log(device, boot, tables, findings)
+    volume.hibernated = _check_hibernation(device, boot, tables, mft, findings)
+
+
+def compare_mirror(
+    device: BlockDevice, boot: BootSector, mft: MftReader, findings: FindingList
+) -> str:
+    """Compare the first records of $MFT with $MFTMirr: ``VolumeInfo.mirror``."""
+    if mft.mirror_used:
+        return "used"
+    if boot.mft_mirror_lcn < 0:
+        findings.add("error", "mirror-unread", "$MFTMirr lies outside the volume", record=1)
+        return "unread"
+    state = "equal"
+    for number in range(min(MIRRORED_RECORDS, mft.record_count)):
+        at = boot.mft_mirror_lcn * boot.cluster_bytes + number * boot.record_bytes
+        try:
+            copy = device.read(at, boot.record_bytes)
+            original = mft.stream.read(number * boot.record_bytes, boot.record_bytes)
+        except DeviceReadError as error:
+            findings.add("error", "mirror-unread", str(error.args[0]), record=number)
+            return "unread"
+        if _content(original) != _content(copy):
+            state = "differs"
+            findings.add(
+                "error", "mirror-differs",
+                f"record {number} is not the same in $MFT and $MFTMirr: run chkdsk on the volume",
+                record=number, lcn=boot.mft_mirror_lcn,
+            )  # fmt: skip
+    return state
+
+
+def _content(raw: bytes) -> bytes:
+    """What a record says: fixed up, its used bytes, without the update sequence itself."""
+    try:
+        fixed, _ = fix_up(raw)
+    except RecordError:
+        return raw
+    start = int.from_bytes(fixed[4:6], "little")
+    end = start + 2 * int.from_bytes(fixed[6:8], "little")
+    used_bytes = int.from_bytes(fixed[24:28], "little")
+    return fixed[:start] + fixed[end:used_bytes]
+
+
+def _read_volume_record(mft: MftReader, tables: Tables, findings: FindingList) -> None:
+    """Label, version and the dirty flag, from record 3."""
+    volume = tables.volume
+    try:
+        record = mft.read_record(SystemRecord.VOLUME)
+    except (RecordError, DeviceReadError) as error:
+        findings.add("error", "volume-record-damaged", str(error.args[0]), record=3)
+        return
+    name = record.find(AttributeType.VOLUME_NAME)
+    if name is not None:
+        volume.label = name.value.decode("utf-16-le", "replace")
+    information = record.find(AttributeType.VOLUME_INFORMATION)
+    if information is None or len(information.value) < layout.VOLUME_INFORMATION.size:
+        findings.add(
+            "error", "volume-record-damaged", "it has no $VOLUME_INFORMATION: the dirty flag is "
+            "unknown", record=3,
+        )  # fmt: skip
+        return
+    major, minor, flags = layout.VOLUME_INFORMATION.unpack_from(information.value)
+    volume.version = f"{major}.{minor}"
+    volume.dirty = bool(flags & layout.VOLUME_IS_DIRTY)
+    if volume.dirty:
+        findings.add(
+            "warning", "volume-dirty",
+            "the dirty flag is set: Windows wants to check this volume (chkdsk)", record=3,
+        )  # fmt: skip
+
+
+def _check_log(device: BlockDevice, boot: BootSector, tables: Tables, findings: FindingList) -> str:
+    """State of $LogFile: ``VolumeInfo.log``."""
+    stream = find_stream(device, boot, tables, SystemRecord.LOG_FILE)
+    if stream is None:
+        findings.add("error", "log-unread", "$LogFile has no run list", record=2)
+        return "unread"
+    try:
+        state = log_state(stream.read(_LOG_HEAD_BYTES))
+    except DeviceReadError as error:
+        findings.add("error", "log-unread", str(error.args[0]), record=2)
+        return "unread"
+    if state == "open":
+        findings.add(
+            "warning", "log-open",
+            "$LogFile holds changes that are not in the volume yet: it was not unmounted, or "
+            "Windows fast startup holds it", record=2,
+        )  # fmt: skip
+    elif state == "damaged":
+        findings.add("warning", "log-damaged", "$LogFile has no valid restart page", record=2)
+    return state
+
+
+def log_state(head: bytes) -> str:
+    """``"clean"``, ``"open"``, ``"empty"`` or ``"damaged"``, from the first bytes of $LogFile.
+
+    The newer of the two restart pages counts; a log that was reset is all FFh.
+    """
+    if head and not head.strip(b"\xff"):
+        return "empty"
+    newest: tuple[int, str] | None = None
+    position = 0
+    while position + layout.RESTART_PAGE.size <= len(head):
+        page = _restart_page(head[position:])
+        if page is None:
+            position += _LOG_PAGE_LIMITS_BYTES[0] if position else 4096
+            if position > 4096:
+                break
+            continue
+        lsn, state, page_bytes = page
+        if newest is None or lsn > newest[0]:
+            newest = (lsn, state)
+        if position:
+            break
+        position = page_bytes
+    return newest[1] if newest else "damaged"
+
+
+def _restart_page(data: bytes) -> tuple[int, str, int] | None:
+    """LSN, state and bytes of the restart page at the start of ``data``; None if it is none."""
+    (signature, _, _, _, system_page_bytes, _, area_offset, _, _) = layout.RESTART_PAGE.unpack_from(
+        data
+    )
+    low, high = _LOG_PAGE_LIMITS_BYTES
+    if (
+        signature != b"RSTR"
+        or not low <= system_page_bytes <= high
+        or area_offset + layout.RESTART_AREA.size > min(len(data), low - 2)
+    ):
+        return None
+    lsn, _, _, in_use_client, flags = layout.RESTART_AREA.unpack_from(data, area_offset)
+    clean = in_use_client == layout.RESTART_NO_CLIENT or flags & layout.RESTART_IS_CLEAN
+    return lsn, "clean" if clean else "open", system_page_bytes
+
+
+def _check_hibernation(
+    device: BlockDevice, boot: BootSector, tables: Tables, mft: MftReader, findings: FindingList
+) -> bool:
+    """Whether hiberfil.sys in the root holds the image of a system that will resume."""
+    in_root = tables.names.filter(
+        pc.equal(tables.names["parent"], pa.scalar(layout.ROOT_RECORD, pa.uint64()))
+    )
+    rows = np.flatnonzero(pc.equal(pc.utf8_lower(in_root["name"]), _HIBERNATION_FILE).to_numpy())
+    if not len(rows):
+        return False
+    record = int(in_root["record"][int(rows[0])].as_py())
+    stream = find_stream(device, boot, tables, record)
+    try:
+        if stream is not None:
+            head = stream.read(4096)
+        else:
+            data = mft.read_record(record).find(AttributeType.DATA)
+            head = data.value if data is not None else b""
+    except (RecordError, DeviceReadError) as error:
+        findings.add("warning", "hibernation-unread", str(error.args[0]), record=record)
+        return False
+    if head[:4] not in _HIBERNATED:
+        return False
+    findings.add(
+        "warning", "hibernated",
+        "Windows is hibernated (or shut down with fast startup) on this volume: what it holds in "
+        "memory is not on the disk", record=record,
+    )  # fmt: skip
+    return True

@@ -1,0 +1,50 @@
+"""Chooses the implementation of the hot loops: compiled by Numba, or the NumPy twin.
+
+``SBTK_KERNELS=numpy`` asks for the twin; it is also what runs where Numba cannot be imported. Both
+give the same tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from sbtk.ntfs.chunk import I64, U8, Chunk
+from sbtk.settings import settings
+
+
+class Kernels(NamedTuple):
+    """The hot loops of a scan.
+
+    Attributes:
+        name: ``"numba"`` or ``"numpy"``.
+        decode: (buffer, (n * record_bytes,) uint8; record_bytes) -> its rows. The buffer is fixed
+            up in place; the rows are valid until the same thread decodes again.
+        path_lengths: (up, parent, name_offsets, limit_bytes) -> bytes of each path, cuts.
+        path_fill: (up, cuts, parent, name_offsets, name_blob, path_offsets, blob): writes the
+            paths into ``blob``.
+    """
+
+    name: str
+    decode: Callable[[U8, int], Chunk]
+    path_lengths: Callable[[I64, I64, I64, int], tuple[I64, U8]]
+    path_fill: Callable[[I64, U8, I64, I64, U8, I64, U8], None]
+
+
+@lru_cache(maxsize=2)
+def load(name: str = "") -> Kernels:
+    """The kernels of that name; by default those that the settings ask for."""
+    if (name or settings().kernels) == "numba":
+        try:
+            from sbtk.ntfs import kernels_numba, kernels_paths
+        except (ImportError, OSError):  # missing, or built for another NumPy or processor
+            return load("numpy")
+        return Kernels(
+            "numba", kernels_numba.decode, kernels_paths.path_lengths, kernels_paths.path_fill
+        )
+    from sbtk.ntfs import kernels_numpy
+
+    return Kernels(
+        "numpy", kernels_numpy.decode, kernels_numpy.path_lengths, kernels_numpy.path_fill
+    )

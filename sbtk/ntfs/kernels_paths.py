@@ -1,0 +1,93 @@
+"""Full paths from parent references, compiled by Numba; the loops that stay loops."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+_jit = nb.njit(nogil=True, cache=True)
+
+# What ``up`` holds where it is no row, and what ``cut`` says about a row: see sbtk.ntfs.paths.
+_TOP, _ORPHAN, _ROOT = -1, -2, -3
+_WHOLE, _LOOP, _LONG = 0, 1, 2
+_PREFIX = np.frombuffer(b"$Orphans/", np.uint8)
+_PREFIX_BYTES = 9
+
+
+@_jit
+def path_lengths(up, parent, name_offsets, limit_bytes):  # type: ignore[no-untyped-def]
+    """Bytes of every path, and where paths are cut; (n,) int64 and (n,) uint8.
+
+    A row on a loop of parents is cut (1); a row whose folder's path is longer than
+    ``limit_bytes`` is cut (2). A cut row lies below ``$Orphans/PARENT`` as an orphan does.
+    """
+    rows = len(up)
+    length = np.full(rows, np.int64(-1))  # -1 not known yet, -2 on the stack
+    cut = np.zeros(rows, np.uint8)
+    stack = np.empty(rows, np.int64)
+    for first in range(rows):
+        row, depth = np.int64(first), 0
+        while row >= 0 and length[row] == -1:
+            length[row] = -2
+            stack[depth] = row
+            depth += 1
+            row = up[row]
+        if row >= 0 and length[row] == -2:
+            for i in range(depth - 1, -1, -1):
+                cut[stack[i]] = _LOOP
+                if stack[i] == row:
+                    break
+        for i in range(depth - 1, -1, -1):
+            row = stack[i]
+            above = up[row]
+            if above >= 0 and cut[row] == _WHOLE and length[above] > limit_bytes:
+                cut[row] = _LONG
+            length[row] = name_offsets[row + 1] - name_offsets[row]
+            if above == _ROOT:
+                length[row] = 1
+            elif above == _ORPHAN or cut[row] != _WHOLE:
+                length[row] += _PREFIX_BYTES + _digits(parent[row]) + 1
+            elif above >= 0:
+                length[row] += length[above] + 1
+    return length, cut
+
+
+@_jit
+def _digits(value):  # type: ignore[no-untyped-def]
+    count = 1
+    while value >= 10:
+        value //= 10
+        count += 1
+    return count
+
+
+@_jit
+def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):  # type: ignore[no-untyped-def]
+    """Write every path into ``blob``, each from its end to its start, along the parents."""
+    for first in range(len(up)):
+        row = np.int64(first)
+        end = path_offsets[first + 1]
+        if up[row] == _ROOT:
+            blob[end - 1] = 46  # "."
+            continue
+        while True:
+            start = name_offsets[row]
+            count = name_offsets[row + 1] - start
+            end -= count
+            for i in range(count):
+                blob[end + i] = name_blob[start + i]
+            above = up[row]
+            if above == _TOP:
+                break
+            end -= 1
+            blob[end] = 47  # "/"
+            if above == _ORPHAN or cut[row] != _WHOLE:
+                number = parent[row]
+                for _ in range(_digits(parent[row])):
+                    end -= 1
+                    blob[end] = 48 + number % 10
+                    number //= 10
+                for i in range(_PREFIX_BYTES):
+                    blob[end - _PREFIX_BYTES + i] = _PREFIX[i]
+                break
+            row = above

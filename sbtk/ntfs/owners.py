@@ -1,0 +1,151 @@
+"""Who owns what: extension records to their base records, pieces of a run list to their stream.
+
+Works on the rows of a whole $MFT, vectorised; everything that does not fit becomes a finding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sbtk.ntfs.findings import FindingList
+from sbtk.ntfs.rows import Rows
+
+I64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+NO_OWNER = -1
+
+
+class Owners(NamedTuple):
+    """Base record of every record number, and the rows of the base records.
+
+    Attributes:
+        of_record: (record_count,) int64: a base record's own number, an extension's base record,
+            ``NO_OWNER`` for all others.
+        base_rows: rows of the record columns that are base records, in record order.
+        has_extensions: some record is an extension, so that rows of one file lie apart.
+    """
+
+    of_record: I64
+    base_rows: I64
+    has_extensions: bool
+
+
+def find_owners(rows: Rows, findings: FindingList) -> Owners:
+    """Map extension records to base records; one that does not fit has no owner.
+
+    It fits if its base record is in use, is no extension itself, and has the sequence number that
+    the reference names.
+    """
+    record, base = rows["record"], rows["base"]
+    is_base = base < 0
+    of_record = np.full(rows.record_count, NO_OWNER, np.int64)
+    base_rows = np.flatnonzero(is_base)
+    of_record[record[base_rows]] = record[base_rows]
+    extension_rows = np.flatnonzero(~is_base)
+    if len(extension_rows):
+        target = base[extension_rows]
+        exists = target < rows.record_count
+        at = np.searchsorted(record, np.where(exists, target, 0))
+        at = np.minimum(at, len(record) - 1)
+        fits = (
+            exists
+            & (record[at] == target)
+            & is_base[at]
+            & (rows["sequence"][at] == rows["base_sequence"][extension_rows])
+        )
+        of_record[record[extension_rows[fits]]] = target[fits]
+        for row in extension_rows[~fits]:
+            findings.add(
+                "warning", "extension-orphan",
+                f"it extends record {base[row]}, which is no base record in use with sequence "
+                f"{rows['base_sequence'][row]}; its attributes belong to no file",
+                record=int(record[row]),
+            )  # fmt: skip
+    return Owners(of_record, base_rows, bool(len(extension_rows)))
+
+
+def order_by_owner(owner: I64) -> I64 | None:
+    """Rows sorted by owner, base before extension records, without those of no owner.
+
+    Returns:
+        Row numbers, or None if the rows are in order as they are.
+    """
+    if len(owner) == 0 or (owner[0] >= 0 and bool(np.all(owner[1:] >= owner[:-1]))):
+        return None
+    order = np.argsort(owner, kind="stable")
+    return order[int(np.searchsorted(owner[order], 0)) :]
+
+
+class Pieces(NamedTuple):
+    """Which stream each piece belongs to.
+
+    Attributes:
+        head: (n,) int64: row of the piece that stands for the stream; its own row in a head.
+        is_head: (n,) bool.
+        no_start: heads whose stream's first piece was not found: their sizes mean nothing.
+    """
+
+    head: I64
+    is_head: Mask
+    no_start: I64
+
+
+def join_pieces(
+    owner: I64, attribute_type: npt.NDArray[np.uint32], names: pa.LargeStringArray,
+    lowest_vcn: I64, resident: Mask, end_vcn: I64, findings: FindingList,
+) -> Pieces:  # fmt: skip
+    """Join the pieces of streams that are spread over extension records.
+
+    Args:
+        owner: base record of each stream row, sorted.
+        attribute_type: of each row.
+        names: attribute name of each row.
+        lowest_vcn: VCN at which each piece starts.
+        resident: rows that are whole by nature.
+        end_vcn: VCN behind the last run of each piece.
+        findings: takes the gaps.
+    """
+    count = len(owner)
+    head = np.arange(count, dtype=np.int64)
+    later = np.flatnonzero(lowest_vcn > 0)
+    if not len(later):
+        return Pieces(head, np.ones(count, np.bool_), np.empty(0, np.int64))
+    spread = np.zeros(int(owner[-1]) + 1, np.bool_)
+    spread[owner[later]] = True
+    rows = np.flatnonzero(spread[owner] & ~resident)
+    codes = pc.dictionary_encode(names.take(pa.array(rows))).indices.to_numpy()
+    keys = (lowest_vcn[rows], codes, attribute_type[rows], owner[rows])
+    order = np.lexsort(keys)
+    rows = rows[order]
+    same = np.ones(len(rows), np.bool_)
+    same[0] = False
+    for key in keys[1:]:
+        key = key[order]
+        same[1:] &= key[1:] == key[:-1]
+    starts = ~same | (lowest_vcn[rows] == 0)
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))
+    head[rows] = rows[first]
+    is_head = head == np.arange(count)
+    _report_gaps(owner, rows, starts, lowest_vcn, end_vcn, findings)
+    return Pieces(head, is_head, rows[starts & (lowest_vcn[rows] > 0)])
+
+
+def _report_gaps(
+    owner: I64, rows: I64, starts: Mask, lowest_vcn: I64, end_vcn: I64, findings: FindingList
+) -> None:
+    expected = np.zeros(len(rows), np.int64)
+    expected[1:] = end_vcn[rows[:-1]]
+    expected[starts] = 0
+    wrong = rows[lowest_vcn[rows] != expected]
+    for row in wrong[np.unique(owner[wrong], return_index=True)[1]]:
+        findings.add(
+            "error", "stream-gap",
+            f"a stream's piece from VCN {lowest_vcn[row]} on does not follow the piece before it: "
+            "an extension record is missing or damaged", record=int(owner[row]),
+        )  # fmt: skip

@@ -1,0 +1,152 @@
+"""Paths of names: from (record, parent, name) to volume-relative text.
+
+The root is "."; a name whose folders do not lead to the root lies below ``$Orphans/PARENT``, where
+PARENT is the record number of the folder that is missing, that is on a loop, or whose own path is
+too long; a file without any name is ``$Orphans/RECORD``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sbtk.ntfs.chunk import I64, U8
+from sbtk.ntfs.findings import FindingList
+from sbtk.ntfs.kernels import Kernels
+from sbtk.ntfs.layout import ROOT_RECORD, Namespace, SystemRecord
+
+UP_TOP, UP_ORPHAN, UP_ROOT = -1, -2, -3
+"""In ``up``: a name in the root folder, a name whose folder is missing, the root's own name."""
+
+CUT_LOOP, CUT_LONG = 1, 2
+
+MAX_PATH_BYTES = 3 * 32_767
+"""The longest path that Windows can name, in UTF-8."""
+
+_BUDGET_BYTES = 64 * 1024 * 1024
+
+
+def text_array(offsets: I64, blob: U8) -> pa.LargeStringArray:
+    """Arrow text over these buffers, without a copy: (n + 1,) int64 offsets into UTF-8."""
+    return pa.LargeStringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(blob)
+    )
+
+
+def text_buffers(text: pa.LargeStringArray) -> tuple[I64, U8]:
+    """The offsets, (n + 1,) int64, and the UTF-8 bytes below an array of text, without a copy."""
+    _, offsets, blob = text.buffers()
+    first = text.offset
+    numbers = np.frombuffer(offsets, np.int64)[first : first + len(text) + 1]
+    return numbers, np.frombuffer(blob or b"", np.uint8)
+
+
+class PathBuilder:
+    """Joins paths for the names of one volume."""
+
+    def __init__(
+        self, kernels: Kernels, findings: FindingList, record_count: int, mft_bytes: int
+    ) -> None:
+        """Prepare for a volume with an $MFT of that size: it bounds what all paths may take."""
+        self._kernels = kernels
+        self._findings = findings
+        self._record_count = record_count
+        self._budget_bytes = _BUDGET_BYTES + mft_bytes
+        self._first = np.empty(0, np.int64)
+
+    def build(
+        self,
+        record: I64,
+        parent: I64,
+        parent_sequence: npt.NDArray[np.uint16],
+        namespace: U8,
+        names: pa.LargeStringArray,
+        sequence_of: npt.NDArray[np.int32],
+    ) -> pa.LargeStringArray:
+        """The path of every name.
+
+        Args:
+            record: base record of each name, sorted.
+            parent: record number of its folder.
+            parent_sequence: sequence number that the folder must have; 0 is not checked.
+            namespace: of each name.
+            names: the names.
+            sequence_of: sequence number of every base record in use, -1 for all other records.
+        """
+        self._first = first_names(record, namespace, self._record_count)
+        up = self._link(record, parent, parent_sequence, sequence_of)
+        name_offsets, name_blob = text_buffers(names)
+        for limit_bytes in (MAX_PATH_BYTES, 4096, 1024, 0):
+            length, cut = self._kernels.path_lengths(up, parent, name_offsets, limit_bytes)
+            if int(length.sum()) <= self._budget_bytes:
+                break
+        path_offsets = np.zeros(len(up) + 1, np.int64)
+        np.cumsum(length, out=path_offsets[1:])
+        blob: U8 = np.empty(int(path_offsets[-1]), np.uint8)
+        self._kernels.path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob)
+        self._report(record, parent, up, cut)
+        return text_array(path_offsets, blob)
+
+    def _link(
+        self,
+        record: I64,
+        parent: I64,
+        parent_sequence: npt.NDArray[np.uint16],
+        sequence_of: npt.NDArray[np.int32],
+    ) -> I64:
+        """For each name the row of its folder's first name, or what stands for it."""
+        inside = parent < self._record_count
+        folder = np.where(inside, parent, 0)
+        found = sequence_of[folder]
+        fits = inside & (found >= 0) & ((parent_sequence == 0) | (parent_sequence == found))
+        up = np.where(fits, self._first[folder], UP_ORPHAN)
+        up[up == -1] = UP_ORPHAN  # a folder without a name
+        up[fits & (parent == ROOT_RECORD)] = UP_TOP
+        up[record == ROOT_RECORD] = UP_ROOT
+        return up
+
+    def _report(self, record: I64, parent: I64, up: I64, cut: U8) -> None:
+        for rows, code, what in (
+            (up == UP_ORPHAN, "path-orphan", "is not in use, or is another file by now"),
+            (cut == CUT_LOOP, "path-loop", "leads back to itself and not to the root"),
+            (cut == CUT_LONG, "path-too-long", "has too long a path"),
+        ):
+            for row in np.flatnonzero(rows):
+                self._findings.add(
+                    "warning", code,
+                    f"its folder, record {parent[row]}, {what}; it is shown below "
+                    f"$Orphans/{parent[row]}", record=int(record[row]),
+                )  # fmt: skip
+
+    def of_files(self, record: I64, paths: pa.LargeStringArray) -> pa.LargeStringArray:
+        """The path of each file (sorted record numbers): that of its first proper name."""
+        row = self._first[record]
+        nameless = np.flatnonzero(row < 0)
+        if not len(nameless):
+            if len(row) == len(paths) and bool((row == np.arange(len(row))).all()):
+                return paths
+            return paths.take(pa.array(row))
+        chosen = paths.take(pa.array(row, mask=row < 0))
+        for number in record[nameless]:
+            if number >= SystemRecord.FIRST_USER:
+                self._findings.add(
+                    "warning", "name-missing", "the file has no name", record=int(number)
+                )
+        instead = pa.array([f"$Orphans/{number}" for number in record[nameless]], pa.large_string())
+        return pc.replace_with_mask(chosen, pa.array(row < 0), instead)
+
+
+def first_names(record: I64, namespace: U8, record_count: int) -> I64:
+    """For each record number the row of its first name that is no DOS name; any name failing that.
+
+    Returns:
+        (record_count,) int64, -1 for records without a name.
+    """
+    first = np.full(record_count, -1, np.int64)
+    backwards = np.arange(len(record) - 1, -1, -1)
+    first[record[backwards]] = backwards  # the last assignment to a record wins: its first name
+    proper = backwards[namespace[backwards] != Namespace.DOS]
+    first[record[proper]] = proper
+    return first

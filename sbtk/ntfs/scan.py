@@ -1,0 +1,224 @@
+"""Scans an NTFS volume, or a bare $MFT, into the tables of ``sbtk.ntfs.tables``."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from sbtk.device.base import BlockDevice
+from sbtk.errors import DeviceReadError, NotNtfsError, VolumeDamagedError
+from sbtk.events import Listener, ignore
+from sbtk.ntfs import health
+from sbtk.ntfs.assemble import build_files, build_names, build_streams
+from sbtk.ntfs.boot import BOOT_BYTES, BootSector
+from sbtk.ntfs.chunk import FAULT_TEXT, U8, Fault, Status
+from sbtk.ntfs.decode import Decoder, ReadInto
+from sbtk.ntfs.findings import FindingList
+from sbtk.ntfs.kernels import load
+from sbtk.ntfs.layout import SystemRecord
+from sbtk.ntfs.mft import MftReader
+from sbtk.ntfs.owners import find_owners
+from sbtk.ntfs.paths import PathBuilder
+from sbtk.ntfs.rows import Rows
+from sbtk.ntfs.signature import HEAD_BYTES, identify
+from sbtk.ntfs.system import find_stream
+from sbtk.ntfs.tables import Tables, VolumeInfo
+
+DEFAULT_THREADS = min(4, os.cpu_count() or 1)
+
+
+def scan(
+    device: BlockDevice,
+    *,
+    source: str,
+    partition_start_lba: int = 0,
+    emit: Listener = ignore,
+    threads: int = DEFAULT_THREADS,
+) -> Tables:
+    """Read a volume's metadata into tables; its files' content is not touched.
+
+    Args:
+        device: the volume: byte 0 is its boot sector.
+        source: its location, for ``volume.json``.
+        partition_start_lba: where the volume starts on its LUN.
+        emit: takes findings and progress.
+        threads: that decode.
+
+    Raises:
+        NotNtfsError: the device holds something else.
+        VolumeDamagedError: neither boot sector is usable, or $MFT cannot be found.
+        DeviceReadError: the device fails where nothing can replace what it holds.
+    """
+    findings = FindingList(emit)
+    boot = read_boot(device, findings)
+    mft = MftReader(device, boot, findings)
+    volume = VolumeInfo(
+        source=source,
+        partition_start_lba=partition_start_lba,
+        sector_bytes=boot.sector_bytes,
+        cluster_bytes=boot.cluster_bytes,
+        record_bytes=boot.record_bytes,
+        index_record_bytes=boot.index_record_bytes,
+        total_sectors=boot.total_sectors,
+        total_clusters=boot.total_clusters,
+        mft_lcn=mft.runs[0].lcn,
+        mft_mirror_lcn=boot.mft_mirror_lcn,
+        serial=boot.serial_hex,
+    )
+    tables = _tabulate(
+        mft.stream.read_into, boot.record_bytes, mft.record_count, volume, findings, emit, threads
+    )
+    health.check(device, boot, mft, tables, findings)
+    return Tables(
+        volume=volume,
+        files=tables.files,
+        names=tables.names,
+        streams=tables.streams,
+        extents=tables.extents,
+        findings=findings.table(),
+        bitmap=_read_bitmap(device, boot, tables, findings),
+    )
+
+
+def scan_mft(
+    device: BlockDevice, *, source: str, emit: Listener = ignore, threads: int = DEFAULT_THREADS
+) -> Tables:
+    """Read a bare $MFT, a file of FILE records, into tables.
+
+    Attribute lists that lie outside $MFT cannot be followed: a finding each. There is no bitmap.
+
+    Raises:
+        NotNtfsError: the device does not start with FILE records of a known size.
+    """
+    findings = FindingList(emit)
+    record_bytes = find_record_bytes(device)
+    volume = VolumeInfo(source=source, record_bytes=record_bytes, bare_mft=True)
+    count = device.size_bytes // record_bytes
+    if device.size_bytes % record_bytes:
+        findings.add(
+            "warning", "mft-cut-off",
+            f"the last {device.size_bytes % record_bytes} bytes are no whole record",
+        )  # fmt: skip
+    tables = _tabulate(device.read_into, record_bytes, count, volume, findings, emit, threads)
+    return tables
+
+
+def read_boot(device: BlockDevice, findings: FindingList) -> BootSector:
+    """The volume's boot sector, or its backup in the last sector if the first is damaged.
+
+    Raises:
+        NotNtfsError: the device holds something else.
+        VolumeDamagedError: it was NTFS, and neither boot sector is usable.
+    """
+    head = device.read(0, min(HEAD_BYTES, device.size_bytes))
+    try:
+        boot = BootSector.parse(head)
+    except (NotNtfsError, VolumeDamagedError) as error:
+        for sector_bytes in (512, 4096, 1024, 2048):
+            at = (device.size_bytes // sector_bytes - 1) * sector_bytes
+            try:
+                boot = BootSector.parse(device.read(at, BOOT_BYTES) if at > 0 else b"")
+            except (NotNtfsError, VolumeDamagedError, DeviceReadError):
+                continue
+            findings.add(
+                "error", "boot-damaged",
+                f"the boot sector is damaged ({error.args[0]}); its backup at the end of the "
+                "volume was used", lcn=0,
+            )  # fmt: skip
+            break
+        else:
+            raise
+    if device.size_bytes < boot.volume_bytes:
+        findings.add(
+            "error", "volume-truncated",
+            f"the device ends after {device.size_bytes} of the volume's {boot.volume_bytes} bytes",
+            lcn=device.size_bytes // boot.cluster_bytes,
+        )  # fmt: skip
+    return boot
+
+
+def find_record_bytes(device: BlockDevice) -> int:
+    """Size of the records of a bare $MFT, from the first one that states it plausibly.
+
+    Raises:
+        NotNtfsError: it does not start with FILE records.
+    """
+    head = device.read(0, min(HEAD_BYTES, device.size_bytes))
+    for start in range(0, len(head) - 48, 512):
+        allocated = int.from_bytes(head[start + 28 : start + 32], "little")
+        entries = int.from_bytes(head[start + 6 : start + 8], "little")
+        if (
+            head[start : start + 4] == b"FILE"
+            and allocated in (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+            and entries == allocated // 512 + 1
+            and start % allocated == 0
+            and device.size_bytes >= allocated
+        ):
+            return allocated
+    raise NotNtfsError(
+        f"no $MFT: it is {identify(head)}", hint="Name an NTFS volume or a copy of its $MFT"
+    )
+
+
+def _tabulate(
+    read_into: ReadInto, record_bytes: int, record_count: int, volume: VolumeInfo,
+    findings: FindingList, emit: Listener, threads: int,
+) -> Tables:  # fmt: skip
+    kernels = load()
+    decoder = Decoder(read_into, record_bytes, record_count, kernels, findings)
+    rows = decoder.run(emit, threads)
+    _report_faults(rows, findings)
+    _count(rows, volume)
+    owners = find_owners(rows, findings)
+    streams, extents = build_streams(rows, owners, findings)
+    paths = PathBuilder(kernels, findings, record_count, record_count * record_bytes)
+    names = build_names(rows, owners, paths)
+    files = build_files(rows, owners, names, streams, extents, paths)
+    return Tables(
+        volume=volume, files=files, names=names, streams=streams, extents=extents,
+        findings=findings.table(),
+    )  # fmt: skip
+
+
+def _report_faults(rows: Rows, findings: FindingList) -> None:
+    for number, code in zip(rows.faulty_record.tolist(), rows.fault.tolist(), strict=True):
+        fault = Fault(code)
+        severity = "info" if fault == Fault.NAME_TEXT else "error"
+        findings.add(
+            severity, fault.name.lower().replace("_", "-"), FAULT_TEXT[fault], record=number
+        )
+    if rows.already_fixed:
+        findings.add(
+            "info", "already-fixed-up",
+            f"{rows.already_fixed} records had been fixed up by the tool that copied them: torn "
+            "writes in them cannot be seen",
+        )  # fmt: skip
+
+
+def _count(rows: Rows, volume: VolumeInfo) -> None:
+    volume.counts["records"] = rows.record_count
+    for status in Status:
+        volume.counts[f"records_{status.name.lower()}"] = int(rows.status_counts[status])
+
+
+def _read_bitmap(
+    device: BlockDevice, boot: BootSector, tables: Tables, findings: FindingList
+) -> U8 | None:
+    wanted_bytes = -(-boot.total_clusters // 8)
+    stream = find_stream(device, boot, tables, SystemRecord.BITMAP)
+    if stream is None:
+        findings.add("error", "bitmap-unread", "$Bitmap has no run list", record=6)
+        return None
+    try:
+        held = stream.read(min(wanted_bytes, device.size_bytes))
+    except DeviceReadError as error:
+        findings.add("error", "bitmap-unread", str(error.args[0]), record=6)
+        return None
+    if len(held) < wanted_bytes:
+        findings.add(
+            "error", "bitmap-short",
+            f"$Bitmap holds {len(held)} bytes, {boot.total_clusters} clusters need {wanted_bytes}",
+            record=6,
+        )  # fmt: skip
+    return np.frombuffer(held, np.uint8)
