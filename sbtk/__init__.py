@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "SbtkError": "sbtk.errors",
+    "limits": "sbtk.scsi.limits",
 }
 
 __all__ = ["SbtkError", "__version__"]
