@@ -174,8 +174,11 @@ class TapeUnit(LogicalUnit, Protocol):
             CheckCondition: D/0002h physical end, 7/2700h write protected.
         """
 
-    def write_filemarks(self, count: int) -> TapeTransfer:
-        """Write ``count`` filemarks; 0 flushes. The same errors as ``write_record``."""
+    def write_filemarks(self, count: int, *, immediate: bool = False) -> TapeTransfer:
+        """Write ``count`` filemarks, and flush unless ``immediate``; 0 only flushes.
+
+        The same errors as ``write_record``.
+        """
 
     def space(self, code: int, count: int) -> None:
         """SPACE(6) with CODE 0 blocks, 1 filemarks, 2 sequential filemarks, 3 end of data.
@@ -188,7 +191,7 @@ class TapeUnit(LogicalUnit, Protocol):
         """Position before a logical object (record or filemark), counted from the beginning.
 
         Raises:
-            CheckCondition: 8/0005h the object lies behind the end of data.
+            CheckCondition: 8/0005h the object lies behind the end of data (and so is the position).
         """
 
     def position(self) -> int:

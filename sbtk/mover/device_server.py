@@ -131,9 +131,9 @@ class DeviceServer:
         except CheckCondition as stopped:
             return Response(CHECK_CONDITION, b"", stopped.sense)
         if isinstance(answer, Response):
-            return answer
+            return replace(answer, data_in=_first(answer.data_in, data_in_bytes))
         limit = min(data_in_bytes, getattr(command, "allocation_bytes", data_in_bytes))
-        return Response(data_in=answer if len(answer) <= limit else memoryview(answer)[:limit])
+        return Response(data_in=_first(answer, limit))
 
     def attention(self, code: tuple[int, int]) -> None:
         """Something changed that every initiator is told once, before its next command."""
@@ -261,3 +261,8 @@ class DeviceServer:
             action = command.requested_service_action
             same = [item for item in same if action == item.SERVICE_ACTION]
         return reports.one_command(same[0] if same else None, timeouts=command.timeouts)
+
+
+def _first(data: ByteView, most_bytes: int) -> ByteView:
+    """``data``, cut to what was asked for."""
+    return data if len(data) <= most_bytes else memoryview(data)[:most_bytes]
