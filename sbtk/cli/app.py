@@ -15,7 +15,10 @@ from sbtk.errors import CancelledError, SbtkError
 
 # verb -> what it does, in the order of `sbtk --help`. Each is a module of sbtk.cli with an `app`
 # (from sbtk.cli.options.verb_app); a verb's name is its module's.
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "quiet": "wait until a source is quiet, try a snapshot",
+    "snapshot": "list and clean snapshots that killed runs left behind",
+}
 
 _USAGE = """\
 Usage: sbtk VERB [ARGUMENTS] [OPTIONS]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sbtk.errors import QuietTimeoutError
-from sbtk.events import Flushed, Listener, QuietSample, QuietTransition
+from sbtk.events import Flushed, Listener, Progress, QuietSample, QuietTransition
 from sbtk.quiesce.activity import ActivitySource
 from sbtk.quiesce.flush import Flush
 from sbtk.quiesce.window import QuietWindow, Sample, State
@@ -78,6 +78,7 @@ class QuietWait:
         self._poll_s = min(max(quiet_s / 30, _SHORTEST_POLL_S), _LONGEST_POLL_S)
         self._flush_every_s = max(quiet_s / 12, _SHORTEST_POLL_S)
         self._next_flush_s = 0.0
+        self._told_s = 0
 
     def until_quiet(self) -> None:
         """Wait until the window is QUIET, from its beginning or after a torn snapshot.
@@ -175,6 +176,15 @@ class QuietWait:
             )
         )
         self._tell_transition(before)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        """Once a second, for listeners that know nothing of windows."""
+        second = int(self.window.waited_s)
+        if second > self._told_s:
+            self._told_s = second
+            total_s = round(self.window.timeout_s)
+            self._emit(Progress(stage="waiting for quiet", done=second, total=total_s, unit="s"))
 
     def _tell_transition(self, before: State) -> None:
         if self.window.state is not before:
