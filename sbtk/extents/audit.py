@@ -64,9 +64,10 @@ def audit(tables: Tables, extent_map: ExtentMap | None = None) -> pd.DataFrame:
         and then one that sums up the rest.
     """
     extent_map = extent_map or ExtentMap.from_tables(tables)
-    found = [*_of_scan(tables), *_against_bitmap(extent_map), *_shared(extent_map)]
+    found = list(_of_scan(tables))
+    reported = {item.record for item in found if item.severity == "error"}
+    found += [*_against_bitmap(extent_map), *_shared(extent_map)]
     found += [*_past_end(extent_map), *_bad_clusters(extent_map)]
-    reported = {item.record for item in found if item.severity == "error" and item.record >= 0}
     for stream, code, message in size_contradictions(extent_map, MAX_FINDINGS, reported):
         found.append(_about_stream(extent_map, stream, code, message))
     return pd.DataFrame([asdict(item) for item in found], columns=COLUMNS)

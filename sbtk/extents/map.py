@@ -16,6 +16,7 @@ from sbtk.extents.kernels import find_runs, flatten_runs
 from sbtk.extents.owners import Owners
 from sbtk.extents.owners import from_tables as owners_from_tables
 from sbtk.extents.runs import Runs
+from sbtk.ntfs.bitmap import bitmap_runs
 from sbtk.ntfs.tables import Tables, VolumeInfo
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ExtentMap:
         self._load_owners = load_owners
 
     @classmethod
-    def from_tables(cls, tables: Tables, allocated: Runs | None = None) -> ExtentMap:
+    def from_tables(cls, tables: Tables) -> ExtentMap:
         """Build the map of a scanned volume; names are joined only when they are asked for.
 
         Raises:
@@ -101,7 +102,7 @@ class ExtentMap:
             columns,
             real_rows,
             pieces=pieces,
-            allocated=allocated,
+            allocated=_allocated(tables),
             load_owners=lambda: owners_from_tables(tables),
         )
 
@@ -312,6 +313,12 @@ class ExtentMap:
 
 
 COLUMNS = ("lcn", "clusters", "vcn", "stream")
+
+
+def _allocated(tables: Tables) -> Runs | None:
+    if tables.bitmap is None:
+        return None
+    return Runs(*bitmap_runs(tables.bitmap, tables.volume.total_clusters))
 
 
 def _column(table: pa.Table, name: str) -> Int64Array:

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 Int64Array = NDArray[np.int64]
 
-_BITMAP_STEP_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -53,27 +51,6 @@ def union(lcn: Int64Array, clusters: Int64Array) -> Runs:
     last = np.append(first[1:], lcn.size) - 1
     start_lcn = lcn[first]
     return Runs(start_lcn, reached_lcn[last] - start_lcn)
-
-
-def from_bitmap(bits: bytes | memoryview | NDArray[np.uint8], total_clusters: int) -> Runs:
-    """The set bits of a $Bitmap: bit 0 of byte 0 is cluster 0.
-
-    Bits from ``total_clusters`` on are padding (set to 1 by every formatter) and are left out; so
-    is what lies behind the end of a bitmap that is too short. Memory grows with the result only.
-    """
-    octets = np.frombuffer(bits, np.uint8)
-    edges: list[Int64Array] = []
-    before = 0
-    for start in range(0, min(octets.size, -(-total_clusters // 8)), _BITMAP_STEP_BYTES):
-        part = octets[start : start + _BITMAP_STEP_BYTES]
-        flags = np.unpackbits(part, bitorder="little")[: total_clusters - start * 8]
-        changes = np.flatnonzero(np.diff(flags, prepend=np.uint8(before)))
-        edges.append(changes.astype(np.int64) + start * 8)
-        before = int(flags[-1])
-    if before:
-        edges.append(np.array([min(octets.size * 8, total_clusters)], np.int64))
-    bounds = np.concatenate(edges) if edges else np.empty(0, np.int64)
-    return Runs(bounds[0::2], bounds[1::2] - bounds[0::2])
 
 
 def clip(runs: Runs, total_clusters: int) -> Runs:

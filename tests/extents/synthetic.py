@@ -14,11 +14,12 @@ CLUSTER_BYTES = 4096
 class Volume:
     """Collects files; ``tables()`` gives what a scan of such a volume would."""
 
-    def __init__(self, total_clusters=1000, **info):
+    def __init__(self, total_clusters=1000, *, bitmap=None, **info):
         geometry = {"sector_bytes": 512, "cluster_bytes": CLUSTER_BYTES, "partition_start_lba": 0}
         self.info = VolumeInfo(total_clusters=total_clusters, **{**geometry, **info})
         self.files, self.names, self.streams, self.extents = [], [], [], []
         self.findings = []
+        self.bitmap = bitmap
 
     def add(self, record, path, runs, **changes):
         """A file with one stream; ``runs`` are (vcn, lcn, clusters)."""
@@ -62,6 +63,21 @@ class Volume:
             )
         return self
 
+    def mark(self, *, but=(), also=()):
+        """Set the bits of all clusters that files own, except ``but``, and ``also`` others."""
+        used = {
+            cluster
+            for row in self.extents
+            if row["lcn"] >= 0
+            for cluster in range(row["lcn"], row["lcn"] + row["clusters"])
+        }
+        bits = np.zeros(-(-self.info.total_clusters // 64) * 64, np.uint8)
+        bits[self.info.total_clusters :] = 1  # padding, as formatters write it
+        chosen = [c for c in (used - set(but)) | set(also) if c < self.info.total_clusters]
+        bits[chosen] = 1
+        self.bitmap = np.packbits(bits, bitorder="little").tobytes()
+        return self
+
     def tables(self):
         """The tables, in the orders that the schemas promise."""
         rows = sorted(self.extents, key=lambda row: (row["lcn"] < 0, row["lcn"]))
@@ -72,6 +88,7 @@ class Volume:
             streams=pa.Table.from_pylist(self.streams, STREAMS),
             extents=pa.Table.from_pylist(rows, EXTENTS),
             findings=pa.Table.from_pylist(self.findings, FINDINGS),
+            bitmap=None if self.bitmap is None else np.frombuffer(self.bitmap, np.uint8),
         )
 
 
@@ -105,6 +122,7 @@ def from_arrays(lcn, clusters, vcn, stream, total_clusters):
         streams=_table(STREAMS, columns, streams),
         extents=_table(EXTENTS, extents, lcn.size),
         findings=pa.Table.from_pylist([], FINDINGS),
+        bitmap=None,
     )
 
 

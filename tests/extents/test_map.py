@@ -251,22 +251,6 @@ def test_extents_that_no_scan_writes_are_refused(name, values, what):
         ExtentMap.from_tables(change(tables, name, values))
 
 
-@given(
-    bits=st.binary(max_size=60), total=st.integers(0, 500), step=st.sampled_from([1, 2, 7, 1 << 20])
-)
-@settings(deadline=None, max_examples=150)
-def test_bitmap_to_runs(bits, total, step):
-    before = runs._BITMAP_STEP_BYTES
-    runs._BITMAP_STEP_BYTES = step
-    try:
-        found = runs.from_bitmap(bits, total)
-    finally:
-        runs._BITMAP_STEP_BYTES = before
-    expected = {c for c in range(min(total, len(bits) * 8)) if bits[c // 8] >> c % 8 & 1}
-    assert members(found) == expected
-    assert (found.lcn[1:] > found.end_lcn[:-1]).all()
-
-
 def members(found: Runs):
     pairs = zip(found.lcn.tolist(), found.clusters.tolist(), strict=True)
     return {cluster for lcn, clusters in pairs for cluster in range(lcn, lcn + clusters)}
