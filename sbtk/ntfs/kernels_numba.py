@@ -16,7 +16,8 @@ import numpy as np
 from sbtk.ntfs.chunk import I64, NO_TIME, U8, Chunk, Fault, Status
 from sbtk.ntfs.layout import FILETIME_EPOCH_TICKS
 
-_jit = nb.njit(nogil=True, cache=True, boundscheck=False)
+_jit = nb.njit(nogil=True, cache=True, _nrt=False)
+_inline = nb.njit(nogil=True, forceinline=True, _nrt=False)
 
 _MAX_LCN = 1 << 55
 _TICKS_LOW = FILETIME_EPOCH_TICKS - (1 << 63) // 100 + 1
@@ -196,7 +197,7 @@ def _decode_records(
             faults[i] = fault
 
 
-@_jit
+@_inline
 def _fix_up(b2, start, record_bytes, count):  # type: ignore[no-untyped-def]
     """Put the saved sector tails back; 512 bytes is the stride whatever the sector size."""
     at = np.int64(b2[(start + 4) >> 1])
@@ -220,7 +221,7 @@ def _fix_up(b2, start, record_bytes, count):  # type: ignore[no-untyped-def]
     return _F_TORN
 
 
-@_jit
+@_inline
 def _walk(
     b1,
     b2,
@@ -303,7 +304,7 @@ def _walk(
         p += length
 
 
-@_jit
+@_inline
 def _attribute(
     b1,
     b2,
@@ -372,7 +373,7 @@ def _attribute(
     return _stream_row(b1, b2, p, kind, name_at, name_chars, index, count, streams, stream_blob)
 
 
-@_jit
+@_inline
 def _stream_row(b1, b2, p, kind, name_at, name_chars, index, count, streams, stream_blob):  # type: ignore[no-untyped-def]
     """The columns that resident and non-resident attributes share."""
     t = count[_STREAMS]
@@ -388,7 +389,7 @@ def _stream_row(b1, b2, p, kind, name_at, name_chars, index, count, streams, str
     return fault
 
 
-@_jit
+@_inline
 def _nonresident(
     b1, b2, b8, p, length, kind, name_at, name_chars, index, count, streams, stream_blob, runs
 ):  # type: ignore[no-untyped-def]
@@ -433,7 +434,7 @@ def _nonresident(
     return fault if fault else text_fault
 
 
-@_jit
+@_inline
 def _run_list(b1, p, end, vcn, count, runs):  # type: ignore[no-untyped-def]
     """Decode mapping pairs into run rows; the VCN behind the last one, -1 on damage."""
     u = count[_RUNS]
@@ -471,7 +472,7 @@ def _run_list(b1, p, end, vcn, count, runs):  # type: ignore[no-untyped-def]
     return vcn
 
 
-@_jit
+@_inline
 def _signed(b1, p, width):  # type: ignore[no-untyped-def]
     """A little-endian two's complement integer of 1 to 8 bytes."""
     value = np.int64(0)
@@ -481,7 +482,7 @@ def _signed(b1, p, width):  # type: ignore[no-untyped-def]
     return (value << unused) >> unused
 
 
-@_jit
+@_inline
 def _list_value(b1, value, value_bytes, index, count, lists, list_blob):  # type: ignore[no-untyped-def]
     q = count[_LISTS]
     out = count[_LIST_BYTES]
@@ -493,7 +494,7 @@ def _list_value(b1, value, value_bytes, index, count, lists, list_blob):  # type
     count[_LIST_BYTES] = out + value_bytes
 
 
-@_jit
+@_inline
 def _standard_information(b1, value, value_bytes, r, records):  # type: ignore[no-untyped-def]
     if value_bytes < 0x24:
         return _F_STANDARD
@@ -507,7 +508,7 @@ def _standard_information(b1, value, value_bytes, r, records):  # type: ignore[n
     return 0
 
 
-@_jit
+@_inline
 def _file_name(b1, value, value_bytes, index, count, names, name_blob):  # type: ignore[no-untyped-def]
     if value_bytes < 0x42:
         return _F_FILE_NAME
@@ -527,7 +528,7 @@ def _file_name(b1, value, value_bytes, index, count, names, name_blob):  # type:
     return fault
 
 
-@_jit
+@_inline
 def _hex_escape(unit, blob, out):  # type: ignore[no-untyped-def]
     """U+FFFD and the unit's four hexadecimal digits."""
     blob[out], blob[out + 1], blob[out + 2] = 0xEF, 0xBF, 0xBD
@@ -537,7 +538,7 @@ def _hex_escape(unit, blob, out):  # type: ignore[no-untyped-def]
     return out + 7
 
 
-@_jit
+@_inline
 def _utf8(b1, p, chars, blob, out, is_file_name):  # type: ignore[no-untyped-def]
     """UTF-16LE at ``p`` into UTF-8 at ``blob[out:]``; the new end, and _F_TEXT if it escaped."""
     fault = 0
