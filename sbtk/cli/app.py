@@ -18,6 +18,7 @@ from sbtk.errors import CancelledError, SbtkError
 VERBS: dict[str, str] = {
     "quiet": "wait until a source is quiet, try a snapshot",
     "snapshot": "list and clean snapshots that killed runs left behind",
+    "tape": "make cartridges, list what is on them, stream a tape file",
 }
 
 _USAGE = """\
