@@ -12,6 +12,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Volume": "sbtk.volume",
+    "open_volume": "sbtk.volume",
+    "read_tables": "sbtk.volume",
     "SbtkError": "sbtk.errors",
     "limits": "sbtk.scsi.limits",
 }

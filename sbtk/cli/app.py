@@ -6,6 +6,7 @@ Only the verb that is called is imported, so that ``sbtk --help`` stays quick.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import NoReturn
@@ -16,6 +17,9 @@ from sbtk.errors import CancelledError, SbtkError
 # verb -> what it does, in the order of `sbtk --help`. Each is a module of sbtk.cli with an `app`
 # (from sbtk.cli.options.verb_app); a verb's name is its module's.
 VERBS: dict[str, str] = {
+    "scan": "read a volume's tables: what it is, how healthy, what is on it",
+    "files": "list files with size, extents, flags and time",
+    "extents": "list where a file's clusters lie",
     "quiet": "wait until a source is quiet, try a snapshot",
     "snapshot": "list and clean snapshots that killed runs left behind",
     "tape": "make cartridges, list what is on them, stream a tape file",
@@ -49,6 +53,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if words[0] not in VERBS:
         sys.stderr.write(f"sbtk: {words[0]!r} is no verb. `sbtk --help` lists them\n")
         sys.exit(2)
+    # A path may hold what the output's encoding cannot: shown as an escape, never a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     _run_verb(words[0], words[1:])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Buffer
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,19 @@ from sbtk.ntfs.lznt1 import Bytes, Lznt1Error, decompress
 
 I64 = npt.NDArray[np.int64]
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 MAX_UNIT_BYTES = 1 << 20
-"""NTFS compresses 16 clusters of at most 4 KiB at a time; twice that squared is plenty."""
+"""NTFS compresses 16 clusters of at most 4 KiB at a time: 64 KiB. What exceeds this is damage."""
+
+
+class Runs(NamedTuple):
+    """Runs of one stream, (n,) int64 each, sorted by VCN; lcn -1 is a hole."""
+
+    vcn: I64
+    lcn: I64
+    clusters: I64
 
 
 class _Reader(io.RawIOBase):
@@ -44,7 +55,7 @@ class _Reader(io.RawIOBase):
         self._position = base[whence] + offset
         return self._position
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         if self.closed:
             raise ValueError("the stream is closed")
         view = memoryview(buffer).cast("B")
@@ -82,11 +93,8 @@ class CompressedReader(_Reader):
     compressed data in their first clusters.
     """
 
-    def __init__(
-        self, stream: Stream, device: BlockDevice, cluster_bytes: int, vcn: I64, lcn: I64,
-        clusters: I64,
-    ) -> None:  # fmt: skip
-        """Take the runs, (n,) int64 each, sorted by VCN and without gaps.
+    def __init__(self, stream: Stream, device: BlockDevice, cluster_bytes: int, runs: Runs) -> None:
+        """Take the runs, which have no gaps.
 
         Raises:
             StreamUnreadableError: the compression unit is none that NTFS has.
@@ -95,7 +103,7 @@ class CompressedReader(_Reader):
         self._stream = stream
         self._device = device
         self._cluster_bytes = cluster_bytes
-        self._vcn, self._lcn, self._clusters = vcn, lcn, clusters
+        self._runs = runs
         self._unit_clusters = 1 << min(stream.compression_unit, 32)
         self._unit_bytes = self._unit_clusters * cluster_bytes
         if stream.compression_unit == 0 or self._unit_bytes > MAX_UNIT_BYTES:
@@ -123,7 +131,9 @@ class CompressedReader(_Reader):
             try:
                 data = decompress(data[: held * self._cluster_bytes], self._unit_bytes)
             except Lznt1Error as error:
-                raise self._damaged(first_vcn, f"its compressed data is damaged: {error}") from error
+                raise self._damaged(
+                    first_vcn, f"its compressed data is damaged: {error}"
+                ) from error
         start_bytes = unit * self._unit_bytes
         valid_bytes = max(0, self._stream.initialized_bytes - start_bytes)
         data[valid_bytes:] = 0
@@ -133,18 +143,18 @@ class CompressedReader(_Reader):
         """Read the real clusters of a unit into the beginning of ``data``; how many there are."""
         held = 0
         end_vcn = first_vcn + self._unit_clusters
-        row = max(int(np.searchsorted(self._vcn, first_vcn, side="right")) - 1, 0)
+        row = max(int(np.searchsorted(self._runs.vcn, first_vcn, side="right")) - 1, 0)
         vcn = first_vcn
-        while row < len(self._vcn) and vcn < end_vcn:
-            skipped = vcn - int(self._vcn[row])
-            count = min(int(self._clusters[row]) - skipped, end_vcn - vcn)
-            if count > 0 and self._lcn[row] >= 0:
+        while row < len(self._runs.vcn) and vcn < end_vcn:
+            skipped = vcn - int(self._runs.vcn[row])
+            count = min(int(self._runs.clusters[row]) - skipped, end_vcn - vcn)
+            if count > 0 and self._runs.lcn[row] >= 0:
                 if vcn != first_vcn + held:
                     raise self._damaged(first_vcn, "it has clusters behind a hole")
                 at = held * self._cluster_bytes
-                offset_bytes = (int(self._lcn[row]) + skipped) * self._cluster_bytes
+                offset_bytes = (int(self._runs.lcn[row]) + skipped) * self._cluster_bytes
                 part = data[at : at + count * self._cluster_bytes]
-                self._device.read_into(offset_bytes, memoryview(part))
+                self._device.read_into(offset_bytes, part.data)
                 held += count
             vcn += max(count, 0)
             row += 1

@@ -57,9 +57,7 @@ def find_record(tables: Tables, path: str) -> int:
     return record
 
 
-def find_stream(
-    tables: Tables, target: str | int, stream: str | None = None
-) -> Stream:
+def find_stream(tables: Tables, target: str | int, stream: str | None = None) -> Stream:
     """The stream that is meant.
 
     Args:
@@ -134,12 +132,14 @@ def _find_record(tables: Tables, path: str) -> int | None:
 def _records_where(tables: Tables, mask: pa.ChunkedArray) -> dict[int, str]:
     """Records of the names that a mask selects, with their paths."""
     rows = np.flatnonzero(mask.to_numpy())
-    records = tables.names["record"].to_numpy()[rows]
-    return {int(record): str(tables.names["path"][row]) for record, row in zip(records, rows)}
+    records = tables.names["record"].to_numpy()
+    return {int(records[row]): str(tables.names["path"][row]) for row in rows}
 
 
 def _ambiguous(tables: Tables, path: str, found: dict[int, str]) -> StreamNotFoundError:
-    listed = ", ".join(f"{name!r} (record {record})" for record, name in list(found.items())[:_SHOWN])
+    listed = ", ".join(
+        f"{name!r} (record {record})" for record, name in list(found.items())[:_SHOWN]
+    )
     return StreamNotFoundError(
         f"{path!r} fits {len(found)} files of {_source(tables)}: {listed}",
         hint="Write it in the case of one of them, or give the record number",

@@ -1,0 +1,53 @@
+"""What ``sbtk.open_volume`` returns: an NTFS volume, its tables, content and extent map."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from sbtk.device.location import open_ntfs
+from sbtk.events import Listener, ignore
+from sbtk.extents.map import ExtentMap
+from sbtk.ntfs import volume as ntfs_volume
+from sbtk.ntfs.tables import Tables
+
+TABLES_MARK = "volume.json"
+
+
+class Volume(ntfs_volume.Volume):
+    """An NTFS volume at a location: ``sbtk.ntfs.volume.Volume`` and its extent map."""
+
+    @cached_property
+    def extents(self) -> ExtentMap:
+        """Who owns a block, how fragmented a file is; the table itself is ``tables.extents``."""
+        return ExtentMap.from_tables(self.tables)
+
+
+def open_volume(location: str | Path, *, emit: Listener = ignore) -> Volume:
+    """Open the NTFS volume at a location (docs/locations.md); it is scanned when that is needed.
+
+    Args:
+        location: an image file, a block device, or another place, with ``#N`` for a partition.
+        emit: takes the progress and the findings of the scan.
+
+    Raises:
+        LocationError: the location cannot be opened.
+        PartitionError: several NTFS partitions, and none is named.
+        NotNtfsError: no NTFS; the message says what it is.
+    """
+    return Volume(open_ntfs(str(location)), emit=emit)
+
+
+def read_tables(source: str | Path, *, emit: Listener = ignore) -> Tables:
+    """The tables of a volume: scanned at a location, or loaded from a folder of ``scan --out``.
+
+    Raises:
+        LocationError, PartitionError, NotNtfsError, VolumeDamagedError: as ``open_volume`` and
+            the scan.
+        TableError: the folder's tables are damaged or of another version.
+    """
+    folder = Path(source)
+    if (folder / TABLES_MARK).is_file():
+        return Tables.load(folder)
+    with open_volume(source, emit=emit) as volume:
+        return volume.tables
