@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sbtk.device.location import open_ntfs
+from sbtk.errors import LocationError
 from sbtk.events import Listener, ignore
 from sbtk.extents.map import ExtentMap
 from sbtk.ntfs import volume as ntfs_volume
@@ -49,5 +50,10 @@ def read_tables(source: str | Path, *, emit: Listener = ignore) -> Tables:
     folder = Path(source)
     if (folder / TABLES_MARK).is_file():
         return Tables.load(folder)
+    if folder.is_dir():
+        raise LocationError(
+            f"{source} is a folder without the tables of a scan",
+            hint="Name an image or block device, or a folder written by sbtk scan SRC --out DIR",
+        )
     with open_volume(source, emit=emit) as volume:
         return volume.tables
