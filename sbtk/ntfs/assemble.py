@@ -1,4 +1,8 @@
-"""From the rows of a whole $MFT to the tables: streams, extents, names, files."""
+"""From the rows of a whole $MFT to the tables: streams, extents, names, files.
+
+Every function takes its columns out of ``Rows``, so that none exists twice for longer than it has
+to: at a million records each 8-byte column is 8 MB or more.
+"""
 
 from __future__ import annotations
 
@@ -13,107 +17,121 @@ from sbtk.ntfs import layout
 from sbtk.ntfs.chunk import NO_TIME
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType
-from sbtk.ntfs.owners import I64, Owners, join_pieces, order_by_owner
+from sbtk.ntfs.owners import I64, Owners, Pieces, join_pieces, order_by_owner
 from sbtk.ntfs.paths import PathBuilder, text_array
-from sbtk.ntfs.rows import Rows
+from sbtk.ntfs.rows import TIMES, Rows
 from sbtk.ntfs.tables import EXTENTS, FILES, NAMES, STREAMS, TIMESTAMP
+
+_STREAM_COLUMNS = (
+    "attribute_type", "resident", "attribute_flags", "data_bytes", "allocated_bytes",
+    "initialized_bytes", "compression_unit", "lowest_vcn",
+)  # fmt: skip
 
 
 def build_streams(rows: Rows, owners: Owners, findings: FindingList) -> tuple[pa.Table, pa.Table]:
-    """The ``streams`` and ``extents`` tables; takes their columns out of ``rows``."""
+    """The ``streams`` and ``extents`` tables."""
     owner = owners.of_record[rows.pop("stream_record")]
     piece_runs = rows.pop("runs")
-    last_run = np.cumsum(piece_runs, dtype=np.int64)
     names = text_array(rows.pop("stream_offsets"), rows.pop("stream_blob"))
-    columns: dict[str, npt.NDArray[Any]] = {
-        name: rows.pop(name)
-        for name in ("attribute_type", "resident", "attribute_flags", "data_bytes",
-                     "allocated_bytes", "initialized_bytes", "compression_unit", "lowest_vcn")
-    }  # fmt: skip
-    end_vcn = _end_vcn(columns["lowest_vcn"], piece_runs, last_run, rows["vcn"], rows["clusters"])
+    columns: dict[str, npt.NDArray[Any]] = {name: rows.pop(name) for name in _STREAM_COLUMNS}
     order = order_by_owner(owner) if owners.has_extensions else None
-    place = np.arange(len(owner), dtype=np.int64)
     if order is not None:
-        place = np.full(len(owner), -1, np.int64)
-        place[order] = np.arange(len(order))
-        owner, end_vcn = owner[order], end_vcn[order]
+        owner = owner[order]
         names = names.take(pa.array(order))
-        columns = {name: column[order] for name, column in columns.items()}
-    pieces = join_pieces(
-        owner, columns["attribute_type"], names, columns.pop("lowest_vcn"), columns["resident"],
-        end_vcn, findings,
-    )  # fmt: skip
+        for name in _STREAM_COLUMNS:
+            columns[name] = columns[name][order]
+
+    def end_vcn(wanted: I64) -> I64:
+        """VCN behind the last run of each piece; its lowest VCN if it has no runs."""
+        piece = wanted if order is None else order[wanted]
+        some = piece_runs[piece] > 0
+        last = np.cumsum(piece_runs, dtype=np.int64)[piece] - 1
+        end = columns["lowest_vcn"][wanted]
+        end[some] = (rows["vcn"][last] + rows["clusters"][last])[some]
+        return end
+
+    pieces = join_pieces(owner, columns, names, end_vcn, findings)
+    stream_of_piece = _number_streams(len(owner), pieces, order, len(piece_runs))
     for name in ("data_bytes", "allocated_bytes", "initialized_bytes"):
         columns[name][pieces.no_start] = 0
-    stream_of_head = np.cumsum(pieces.is_head) - 1
-    # piece in record order -> its stream; -1 where its record has no owner
-    stream_of_piece = np.where(place >= 0, stream_of_head[pieces.head[place]], -1)
-    if not pieces.is_head.all():
-        owner = owner[pieces.is_head]
-        names = names.filter(pa.array(pieces.is_head))
-        columns = {name: column[pieces.is_head] for name, column in columns.items()}
+    del columns["lowest_vcn"], order
+    if len(pieces.rows):
+        heads = np.ones(len(owner), np.bool_)
+        heads[pieces.rows] = False
+        owner = owner[heads]
+        names = names.filter(pa.array(heads))
+        for name in columns:
+            columns[name] = columns[name][heads]
     streams = pa.table(
         [
             np.arange(len(owner), dtype=np.int64), owner.view(np.uint64),
-            columns["attribute_type"], names, columns["resident"], columns["attribute_flags"],
-            columns["data_bytes"], columns["allocated_bytes"], columns["initialized_bytes"],
-            columns["compression_unit"],
+            columns.pop("attribute_type"), names, *(columns.pop(name) for name in list(columns)),
         ],
         schema=STREAMS,
     )  # fmt: skip
-    return streams, _build_extents(rows, np.repeat(stream_of_piece, piece_runs), streams)
+    run_stream = np.repeat(stream_of_piece, piece_runs)
+    del stream_of_piece, piece_runs
+    return streams, _build_extents(rows, run_stream, streams)
 
 
-def _end_vcn(
-    lowest_vcn: I64, piece_runs: npt.NDArray[np.int32], last_run: I64, vcn: I64, clusters: I64
-) -> I64:
-    """VCN behind each piece's last run."""
-    end = lowest_vcn.copy()
-    some = np.flatnonzero(piece_runs)
-    last = last_run[some] - 1
-    end[some] = vcn[last] + clusters[last]
-    return end
+def _number_streams(
+    count: int, pieces: Pieces, order: I64 | None, piece_count: int
+) -> npt.NDArray[np.int32]:
+    """For each piece, in record order, the row of its stream in the table; -1 without an owner."""
+    number = np.arange(count, dtype=np.int32)
+    if len(pieces.rows):
+        heads = np.ones(count, np.int32)
+        heads[pieces.rows] = 0
+        number = np.cumsum(heads, dtype=np.int32) - np.int32(1)
+        number[pieces.rows] = number[pieces.heads]
+    if order is None:
+        return number
+    of_piece = np.full(piece_count, -1, np.int32)
+    of_piece[order] = number
+    return of_piece
 
 
-def _build_extents(rows: Rows, stream: I64, streams: pa.Table) -> pa.Table:
-    vcn, lcn, clusters = rows.pop("vcn"), rows.pop("lcn"), rows.pop("clusters")
+def _build_extents(rows: Rows, stream: npt.NDArray[np.int32], streams: pa.Table) -> pa.Table:
+    lcn = rows.pop("lcn")
     # Holes last: as an unsigned number, -1 is behind every cluster.
     order = np.argsort(lcn.view(np.uint64), kind="stable")
-    if (stream < 0).any():
+    if len(stream) and int(stream.min()) < 0:
         order = order[stream[order] >= 0]
     stream = stream[order]
     rows_of = pa.array(stream)
     names = pc.dictionary_encode(streams["attribute_name"].combine_chunks())
     attribute_name = pa.DictionaryArray.from_arrays(names.indices.take(rows_of), names.dictionary)
+    del names
     return pa.table(
         [
-            streams["record"].combine_chunks().take(rows_of), stream,
-            streams["attribute_type"].combine_chunks().take(rows_of), attribute_name,
-            vcn[order], lcn[order], clusters[order],
+            streams["record"].chunk(0).take(rows_of), stream.astype(np.int64),
+            streams["attribute_type"].chunk(0).take(rows_of), attribute_name,
+            rows.pop("vcn")[order], lcn[order], rows.pop("clusters")[order],
         ],
         schema=EXTENTS,
     )  # fmt: skip
 
 
 def build_names(rows: Rows, owners: Owners, paths: PathBuilder) -> pa.Table:
-    """The ``names`` table; takes its columns out of ``rows``."""
+    """The ``names`` table."""
     owner = owners.of_record[rows.pop("name_record")]
     names = text_array(rows.pop("name_offsets"), rows.pop("name_blob"))
-    parent, parent_sequence, namespace = (
-        rows.pop("parent"), rows.pop("parent_sequence"), rows.pop("namespace"),
-    )  # fmt: skip
+    columns = {name: rows.pop(name) for name in ("parent", "parent_sequence", "namespace")}
     order = order_by_owner(owner) if owners.has_extensions else None
     if order is not None:
-        owner, parent, parent_sequence, namespace = (
-            owner[order], parent[order], parent_sequence[order], namespace[order],
-        )  # fmt: skip
+        owner = owner[order]
         names = names.take(pa.array(order))
+        for name in columns:
+            columns[name] = columns[name][order]
+        del order
     sequence_of = np.full(rows.record_count, -1, np.int32)
     sequence_of[rows["record"][owners.base_rows]] = rows["sequence"][owners.base_rows]
-    path = paths.build(owner, parent, parent_sequence, namespace, names, sequence_of)
+    path = paths.build(owner, columns, names, sequence_of)
     return pa.table(
-        [owner.view(np.uint64), parent.view(np.uint64), namespace, names, path], schema=NAMES
-    )
+        [owner.view(np.uint64), columns["parent"].view(np.uint64), columns["namespace"], names,
+         path],
+        schema=NAMES,
+    )  # fmt: skip
 
 
 def build_files(
@@ -121,24 +139,31 @@ def build_files(
     paths: PathBuilder,
 ) -> pa.Table:  # fmt: skip
     """The ``files`` table: one row an in-use base record, in record order."""
-    at = owners.base_rows
-    whole = len(at) == len(rows["record"])
-    record = rows["record"] if whole else rows["record"][at]
-    get = rows.pop if whole else lambda name: rows.pop(name)[at]
-    flags, times = get("flags"), get("times")
-    data = _unnamed_data(record, rows.record_count, streams, extents)
-    columns: list[Any] = [
-        record.view(np.uint64), get("sequence"), paths.of_files(record, names["path"].combine_chunks()),
-        (flags & layout.RECORD_IS_DIRECTORY) != 0, data["size_bytes"], data["allocated_bytes"],
-        data["extents"], data["resident"], data["compressed"], data["sparse"], data["encrypted"],
-        get("hard_links"), get("attributes"),
-        *(_timestamps(times[:, i]) for i in range(4)), get("lsn"),
-    ]  # fmt: skip
-    return pa.table(columns, schema=FILES)
+    whole = len(owners.base_rows) == len(rows["record"])
+
+    def take(name: str) -> npt.NDArray[Any]:
+        return rows.pop(name) if whole else rows.pop(name)[owners.base_rows]
+
+    record = take("record").astype(np.int64)
+    files = {
+        "record": record.view(np.uint64),
+        "sequence": take("sequence"),
+        "path": paths.of_files(record, names["path"].chunk(0)),
+        "is_directory": (take("flags") & layout.RECORD_IS_DIRECTORY) != 0,
+        "hard_links": take("hard_links"),
+        "attributes": take("attributes"),
+        **{name: _timestamps(take(name)) for name in TIMES},
+        "lsn": take("lsn"),
+    }
+    files |= _unnamed_data(record, rows.record_count, streams, extents)
+    return pa.table([files.pop(name) for name in FILES.names], schema=FILES)
 
 
 def _timestamps(nanoseconds: I64) -> pa.Array:
-    return pa.array(nanoseconds, mask=nanoseconds == NO_TIME).cast(TIMESTAMP)
+    missing = nanoseconds == NO_TIME
+    if missing.any():
+        return pa.array(nanoseconds, mask=missing).cast(TIMESTAMP)
+    return pa.Array.from_buffers(TIMESTAMP, len(nanoseconds), [None, pa.py_buffer(nanoseconds)])
 
 
 def _unnamed_data(
@@ -149,28 +174,28 @@ def _unnamed_data(
         pc.equal(streams["attribute_type"], pa.scalar(int(AttributeType.DATA), pa.uint32())),
         pc.equal(pc.binary_length(streams["attribute_name"]), 0),
     )
-    rows = np.flatnonzero(is_data.to_numpy())
-    place = np.full(record_count, -1, np.int64)
-    place[record] = np.arange(len(record))
+    rows = np.flatnonzero(is_data.to_numpy()).astype(np.int32)
+    place = np.full(record_count, -1, np.int32)
+    place[record] = np.arange(len(record), dtype=np.int32)
     to = place[streams["record"].to_numpy()[rows].view(np.int64)]
-    real = extents["stream"].to_numpy()[: _count_real(extents)]
-    runs = np.bincount(real, minlength=len(streams))
+    del place, is_data
+
+    def spread(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        values = np.zeros(len(record), column.dtype)
+        values[to] = column
+        return values
+
+    runs = np.bincount(extents["stream"].to_numpy()[: _count_real(extents)], minlength=len(streams))
     flags = streams["flags"].to_numpy()[rows]
-    values = {
-        "size_bytes": streams["data_bytes"].to_numpy()[rows],
-        "allocated_bytes": streams["allocated_bytes"].to_numpy()[rows],
-        "extents": runs[rows].astype(np.int32),
-        "resident": streams["resident"].to_numpy()[rows],
-        "compressed": (flags & layout.ATTRIBUTE_COMPRESSED) != 0,
-        "sparse": (flags & layout.ATTRIBUTE_SPARSE) != 0,
-        "encrypted": (flags & layout.ATTRIBUTE_ENCRYPTED) != 0,
+    return {
+        "size_bytes": spread(streams["data_bytes"].to_numpy()[rows]),
+        "allocated_bytes": spread(streams["allocated_bytes"].to_numpy()[rows]),
+        "extents": spread(runs[rows].astype(np.int32)),
+        "resident": spread(streams["resident"].to_numpy()[rows]),
+        "compressed": spread((flags & layout.ATTRIBUTE_COMPRESSED) != 0),
+        "sparse": spread((flags & layout.ATTRIBUTE_SPARSE) != 0),
+        "encrypted": spread((flags & layout.ATTRIBUTE_ENCRYPTED) != 0),
     }
-    result = {}
-    for name, column in values.items():
-        spread = np.zeros(len(record), column.dtype)
-        spread[to] = column
-        result[name] = spread
-    return result
 
 
 def _count_real(extents: pa.Table) -> int:

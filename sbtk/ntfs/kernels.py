@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from sbtk.ntfs.chunk import I64, U8, Chunk
+from sbtk.ntfs.chunk import I32, I64, U8, Chunk
 from sbtk.settings import settings
 
 
@@ -21,15 +21,16 @@ class Kernels(NamedTuple):
         name: ``"numba"`` or ``"numpy"``.
         decode: (buffer, (n * record_bytes,) uint8; record_bytes) -> its rows. The buffer is fixed
             up in place; the rows are valid until the same thread decodes again.
-        path_lengths: (up, parent, name_offsets, limit_bytes) -> bytes of each path, cuts.
+        path_lengths: (up, parent, name_offsets, limit_bytes, lengths, cuts): writes the bytes of
+            each path into ``lengths`` and where paths are cut into ``cuts``.
         path_fill: (up, cuts, parent, name_offsets, name_blob, path_offsets, blob): writes the
             paths into ``blob``.
     """
 
     name: str
     decode: Callable[[U8, int], Chunk]
-    path_lengths: Callable[[I64, I64, I64, int], tuple[I64, U8]]
-    path_fill: Callable[[I64, U8, I64, I64, U8, I64, U8], None]
+    path_lengths: Callable[[I32, I64, I64, int, I64, U8], None]
+    path_fill: Callable[[I32, U8, I64, I64, U8, I64, U8], None]
 
 
 @lru_cache(maxsize=2)

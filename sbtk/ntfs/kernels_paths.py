@@ -15,41 +15,41 @@ _PREFIX_BYTES = 9
 
 
 @_jit
-def path_lengths(up, parent, name_offsets, limit_bytes):  # type: ignore[no-untyped-def]
-    """Bytes of every path, and where paths are cut; (n,) int64 and (n,) uint8.
+def path_lengths(up, parent, name_offsets, limit_bytes, length, cut):  # type: ignore[no-untyped-def]
+    """Bytes of every path into ``length``, and where paths are cut into ``cut``.
 
     A row on a loop of parents is cut (1); a row whose folder's path is longer than
     ``limit_bytes`` is cut (2). A cut row lies below ``$Orphans/PARENT`` as an orphan does.
     """
     rows = len(up)
-    length = np.full(rows, np.int64(-1))  # -1 not known yet, -2 on the stack
-    cut = np.zeros(rows, np.uint8)
-    stack = np.empty(rows, np.int64)
+    length[:] = -1  # not known yet; -2: on the stack
+    cut[:] = _WHOLE
+    stack = np.empty(rows, np.int32)
     for first in range(rows):
-        row, depth = np.int64(first), 0
+        row, depth = np.int64(first), np.int64(0)
         while row >= 0 and length[row] == -1:
             length[row] = -2
             stack[depth] = row
             depth += 1
-            row = up[row]
+            row = np.int64(up[row])
         if row >= 0 and length[row] == -2:
             for i in range(depth - 1, -1, -1):
                 cut[stack[i]] = _LOOP
                 if stack[i] == row:
                     break
         for i in range(depth - 1, -1, -1):
-            row = stack[i]
+            row = np.int64(stack[i])
             above = up[row]
             if above >= 0 and cut[row] == _WHOLE and length[above] > limit_bytes:
                 cut[row] = _LONG
-            length[row] = name_offsets[row + 1] - name_offsets[row]
+            total = name_offsets[row + 1] - name_offsets[row]
             if above == _ROOT:
-                length[row] = 1
+                total = 1
             elif above == _ORPHAN or cut[row] != _WHOLE:
-                length[row] += _PREFIX_BYTES + _digits(parent[row]) + 1
+                total += _PREFIX_BYTES + _digits(parent[row]) + 1
             elif above >= 0:
-                length[row] += length[above] + 1
-    return length, cut
+                total += length[above] + 1
+            length[row] = total
 
 
 @_jit
@@ -76,7 +76,7 @@ def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):  # 
             end -= count
             for i in range(count):
                 blob[end + i] = name_blob[start + i]
-            above = up[row]
+            above = np.int64(up[row])
             if above == _TOP:
                 break
             end -= 1
@@ -89,5 +89,11 @@ def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):  # 
                     number //= 10
                 for i in range(_PREFIX_BYTES):
                     blob[end - _PREFIX_BYTES + i] = _PREFIX[i]
+                break
+            if above < first:  # its path is written already: most folders come before their files
+                start = path_offsets[above]
+                count = path_offsets[above + 1] - start
+                for i in range(count):
+                    blob[end - count + i] = blob[start + i]
                 break
             row = above

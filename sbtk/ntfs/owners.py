@@ -5,7 +5,8 @@ Works on the rows of a whole $MFT, vectorised; everything that does not fit beco
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from sbtk.ntfs.rows import Rows
 
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+EndVcn = Callable[[I64], I64]
 
 NO_OWNER = -1
 
@@ -79,68 +81,66 @@ def order_by_owner(owner: I64) -> I64 | None:
     if len(owner) == 0 or (owner[0] >= 0 and bool(np.all(owner[1:] >= owner[:-1]))):
         return None
     order = np.argsort(owner, kind="stable")
-    return order[int(np.searchsorted(owner[order], 0)) :]
+    return order[int(np.searchsorted(owner, 0, sorter=order)) :]
 
 
 class Pieces(NamedTuple):
-    """Which stream each piece belongs to.
+    """The pieces of streams that are spread over extension records.
 
     Attributes:
-        head: (n,) int64: row of the piece that stands for the stream; its own row in a head.
-        is_head: (n,) bool.
-        no_start: heads whose stream's first piece was not found: their sizes mean nothing.
+        rows: (k,) rows that continue the stream of another row.
+        heads: (k,) row of the piece that stands for that stream.
+        no_start: rows that stand for a stream whose first piece was not found: their sizes mean
+            nothing.
     """
 
-    head: I64
-    is_head: Mask
+    rows: I64
+    heads: I64
     no_start: I64
 
 
 def join_pieces(
-    owner: I64, attribute_type: npt.NDArray[np.uint32], names: pa.LargeStringArray,
-    lowest_vcn: I64, resident: Mask, end_vcn: I64, findings: FindingList,
+    owner: I64, columns: dict[str, Any], names: pa.LargeStringArray, end_vcn: EndVcn,
+    findings: FindingList,
 ) -> Pieces:  # fmt: skip
     """Join the pieces of streams that are spread over extension records.
 
     Args:
         owner: base record of each stream row, sorted.
-        attribute_type: of each row.
+        columns: ``attribute_type``, ``lowest_vcn`` and ``resident`` of each row.
         names: attribute name of each row.
-        lowest_vcn: VCN at which each piece starts.
-        resident: rows that are whole by nature.
-        end_vcn: VCN behind the last run of each piece.
+        end_vcn: VCN behind the last run of each of these rows.
         findings: takes the gaps.
     """
-    count = len(owner)
-    head = np.arange(count, dtype=np.int64)
+    lowest_vcn = columns["lowest_vcn"]
     later = np.flatnonzero(lowest_vcn > 0)
     if not len(later):
-        return Pieces(head, np.ones(count, np.bool_), np.empty(0, np.int64))
+        none = np.empty(0, np.int64)
+        return Pieces(none, none, none)
     spread = np.zeros(int(owner[-1]) + 1, np.bool_)
     spread[owner[later]] = True
-    rows = np.flatnonzero(spread[owner] & ~resident)
+    rows = np.flatnonzero(spread[owner] & ~columns["resident"])
     codes = pc.dictionary_encode(names.take(pa.array(rows))).indices.to_numpy()
-    keys = (lowest_vcn[rows], codes, attribute_type[rows], owner[rows])
+    keys = (lowest_vcn[rows], codes, columns["attribute_type"][rows], owner[rows])
     order = np.lexsort(keys)
     rows = rows[order]
     same = np.ones(len(rows), np.bool_)
     same[0] = False
     for key in keys[1:]:
-        key = key[order]
-        same[1:] &= key[1:] == key[:-1]
+        same[1:] &= key[order][1:] == key[order][:-1]
     starts = ~same | (lowest_vcn[rows] == 0)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))
-    head[rows] = rows[first]
-    is_head = head == np.arange(count)
-    _report_gaps(owner, rows, starts, lowest_vcn, end_vcn, findings)
-    return Pieces(head, is_head, rows[starts & (lowest_vcn[rows] > 0)])
+    _report_gaps(owner, rows, starts, lowest_vcn, end_vcn(rows), findings)
+    return Pieces(
+        rows[~starts], rows[first[~starts]], rows[starts & (lowest_vcn[rows] > 0)]
+    )
 
 
 def _report_gaps(
     owner: I64, rows: I64, starts: Mask, lowest_vcn: I64, end_vcn: I64, findings: FindingList
 ) -> None:
     expected = np.zeros(len(rows), np.int64)
-    expected[1:] = end_vcn[rows[:-1]]
+    expected[1:] = end_vcn[:-1]
     expected[starts] = 0
     wrong = rows[lowest_vcn[rows] != expected]
     for row in wrong[np.unique(owner[wrong], return_index=True)[1]]:

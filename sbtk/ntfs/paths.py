@@ -7,12 +7,15 @@ too long; a file without any name is ``$Orphans/RECORD``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sbtk.ntfs.chunk import I64, U8
+from sbtk.ntfs.chunk import I32, I64, U8
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import Kernels
 from sbtk.ntfs.layout import ROOT_RECORD, Namespace, SystemRecord
@@ -25,6 +28,7 @@ CUT_LOOP, CUT_LONG = 1, 2
 MAX_PATH_BYTES = 3 * 32_767
 """The longest path that Windows can name, in UTF-8."""
 
+_MAX_SHARED_PIECES = 4096
 _BUDGET_BYTES = 64 * 1024 * 1024
 
 
@@ -54,14 +58,12 @@ class PathBuilder:
         self._findings = findings
         self._record_count = record_count
         self._budget_bytes = _BUDGET_BYTES + mft_bytes
-        self._first = np.empty(0, np.int64)
+        self._first = np.empty(0, np.int32)
 
     def build(
         self,
         record: I64,
-        parent: I64,
-        parent_sequence: npt.NDArray[np.uint16],
-        namespace: U8,
+        columns: Mapping[str, npt.NDArray[Any]],
         names: pa.LargeStringArray,
         sequence_of: npt.NDArray[np.int32],
     ) -> pa.LargeStringArray:
@@ -69,21 +71,24 @@ class PathBuilder:
 
         Args:
             record: base record of each name, sorted.
-            parent: record number of its folder.
-            parent_sequence: sequence number that the folder must have; 0 is not checked.
-            namespace: of each name.
+            columns: ``parent`` (record number of its folder), ``parent_sequence`` (sequence number
+                that the folder must have; 0 is not checked) and ``namespace`` of each name.
             names: the names.
             sequence_of: sequence number of every base record in use, -1 for all other records.
         """
-        self._first = first_names(record, namespace, self._record_count)
-        up = self._link(record, parent, parent_sequence, sequence_of)
+        parent = columns["parent"]
+        self._first = first_names(record, columns["namespace"], self._record_count)
+        up = self._link(record, parent, columns["parent_sequence"], sequence_of)
         name_offsets, name_blob = text_buffers(names)
-        for limit_bytes in (MAX_PATH_BYTES, 4096, 1024, 0):
-            length, cut = self._kernels.path_lengths(up, parent, name_offsets, limit_bytes)
-            if int(length.sum()) <= self._budget_bytes:
-                break
         path_offsets = np.zeros(len(up) + 1, np.int64)
-        np.cumsum(length, out=path_offsets[1:])
+        cut = np.zeros(len(up), np.uint8)
+        for limit_bytes in (MAX_PATH_BYTES, 4096, 1024, 0):
+            self._kernels.path_lengths(
+                up, parent, name_offsets, limit_bytes, path_offsets[1:], cut
+            )
+            if int(path_offsets.sum()) <= self._budget_bytes:
+                break
+        np.cumsum(path_offsets, out=path_offsets)
         blob: U8 = np.empty(int(path_offsets[-1]), np.uint8)
         self._kernels.path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob)
         self._report(record, parent, up, cut)
@@ -95,19 +100,20 @@ class PathBuilder:
         parent: I64,
         parent_sequence: npt.NDArray[np.uint16],
         sequence_of: npt.NDArray[np.int32],
-    ) -> I64:
+    ) -> I32:
         """For each name the row of its folder's first name, or what stands for it."""
-        inside = parent < self._record_count
-        folder = np.where(inside, parent, 0)
+        folder = np.where(parent < self._record_count, parent, 0).astype(np.int32)
         found = sequence_of[folder]
-        fits = inside & (found >= 0) & ((parent_sequence == 0) | (parent_sequence == found))
-        up = np.where(fits, self._first[folder], UP_ORPHAN)
-        up[up == -1] = UP_ORPHAN  # a folder without a name
-        up[fits & (parent == ROOT_RECORD)] = UP_TOP
+        fits = (parent < self._record_count) & (found >= 0)
+        fits &= (parent_sequence == 0) | (parent_sequence == found)
+        del found
+        up = self._first[folder]
+        up[~fits | (up == -1)] = UP_ORPHAN  # no such folder, or one without a name
+        up[fits & (folder == ROOT_RECORD)] = UP_TOP
         up[record == ROOT_RECORD] = UP_ROOT
         return up
 
-    def _report(self, record: I64, parent: I64, up: I64, cut: U8) -> None:
+    def _report(self, record: I64, parent: I64, up: I32, cut: U8) -> None:
         for rows, code, what in (
             (up == UP_ORPHAN, "path-orphan", "is not in use, or is another file by now"),
             (cut == CUT_LOOP, "path-loop", "leads back to itself and not to the root"),
@@ -120,32 +126,51 @@ class PathBuilder:
                     f"$Orphans/{parent[row]}", record=int(record[row]),
                 )  # fmt: skip
 
-    def of_files(self, record: I64, paths: pa.LargeStringArray) -> pa.LargeStringArray:
-        """The path of each file (sorted record numbers): that of its first proper name."""
+    def of_files(self, record: I64, paths: pa.LargeStringArray) -> pa.ChunkedArray:
+        """The path of each file (sorted record numbers): that of its first proper name.
+
+        Where files and names run in step, the text is shared with ``paths`` instead of copied.
+        """
         row = self._first[record]
+        if not len(row):
+            return pa.chunked_array([paths])
         nameless = np.flatnonzero(row < 0)
-        if not len(nameless):
-            if len(row) == len(paths) and bool((row == np.arange(len(row))).all()):
-                return paths
-            return paths.take(pa.array(row))
+        edges = np.flatnonzero((row[1:] < 0) | (row[1:] != row[:-1] + 1)) + 1
+        if len(edges) > _MAX_SHARED_PIECES:
+            return pa.chunked_array([self._gather(row, record, nameless, paths)])
+        pieces = []
+        for start, end in zip([0, *edges], [*edges, len(row)], strict=True):
+            if row[start] >= 0:
+                pieces.append(paths.slice(int(row[start]), int(end - start)))
+            else:
+                pieces.append(self._name_nameless(record[start:end]))
+        return pa.chunked_array(pieces)
+
+    def _gather(
+        self, row: I32, record: I64, nameless: npt.NDArray[np.intp], paths: pa.LargeStringArray
+    ) -> pa.LargeStringArray:
         chosen = paths.take(pa.array(row, mask=row < 0))
-        for number in record[nameless]:
-            if number >= SystemRecord.FIRST_USER:
-                self._findings.add(
-                    "warning", "name-missing", "the file has no name", record=int(number)
-                )
-        instead = pa.array([f"$Orphans/{number}" for number in record[nameless]], pa.large_string())
+        if not len(nameless):
+            return chosen
+        instead = self._name_nameless(record[nameless])
         return pc.replace_with_mask(chosen, pa.array(row < 0), instead)
 
+    def _name_nameless(self, records: I64) -> pa.LargeStringArray:
+        for number in records[records >= SystemRecord.FIRST_USER]:
+            self._findings.add(
+                "warning", "name-missing", "the file has no name", record=int(number)
+            )
+        return pa.array([f"$Orphans/{number}" for number in records], pa.large_string())
 
-def first_names(record: I64, namespace: U8, record_count: int) -> I64:
+
+def first_names(record: I64, namespace: U8, record_count: int) -> I32:
     """For each record number the row of its first name that is no DOS name; any name failing that.
 
     Returns:
-        (record_count,) int64, -1 for records without a name.
+        (record_count,) int32, -1 for records without a name.
     """
-    first = np.full(record_count, -1, np.int64)
-    backwards = np.arange(len(record) - 1, -1, -1)
+    first = np.full(record_count, -1, np.int32)
+    backwards = np.arange(len(record) - 1, -1, -1, dtype=np.int32)
     first[record[backwards]] = backwards  # the last assignment to a record wins: its first name
     proper = backwards[namespace[backwards] != Namespace.DOS]
     first[record[proper]] = proper

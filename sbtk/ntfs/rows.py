@@ -16,16 +16,15 @@ Array = npt.NDArray[Any]
 class Column:
     """An array that grows at its end; room ahead costs no memory until rows are written to it."""
 
-    def __init__(self, dtype: npt.DTypeLike, capacity: int, columns: int = 1) -> None:
-        self._shape = (columns,) if columns > 1 else ()
-        self._data: Array = np.empty((max(capacity, 16), *self._shape), dtype)
+    def __init__(self, dtype: npt.DTypeLike, capacity: int) -> None:
+        self._data: Array = np.empty(max(capacity, 16), dtype)
         self.used = 0
 
     def take_room(self, rows: int) -> Array:
         """The next ``rows`` rows, to be written by the caller."""
         end = self.used + rows
         if end > len(self._data):
-            wider: Array = np.empty((end * 3 // 2, *self._shape), self._data.dtype)
+            wider: Array = np.empty(end * 3 // 2, self._data.dtype)
             wider[: self.used] = self._data[: self.used]
             self._data = wider
         room = self._data[self.used : end]
@@ -44,7 +43,7 @@ class Column:
         """The rows; the column is empty afterwards and its spare room is given back."""
         data, used = self._data, self.used
         self._data, self.used = data[:0], 0
-        data.resize((used, *self._shape), refcheck=False)
+        data.resize(used, refcheck=False)
         return data
 
 
@@ -98,6 +97,7 @@ _PLAIN: dict[str, tuple[str, type[np.generic]]] = {
     "stream_blob": ("text", np.uint8),
     "list_blob": ("list", np.uint8),
 }
+TIMES = ("created", "modified", "changed", "accessed")
 _INDEXES = ("record_index", "name_index", "stream_index", "list_index")
 _TEXTS = ("name", "stream", "list")
 _ROWS_PER_RECORD = {"record": 1, "name": 2, "stream": 4, "run": 2, "text": 32, "list": 1}
@@ -110,14 +110,15 @@ class RowsBuilder:
         """Prepare for ``record_count`` records: that many exist, the caller has checked."""
         room = {kind: record_count * rows for kind, rows in _ROWS_PER_RECORD.items()}
         self._record_count = record_count
+        number = np.int32 if record_count < 1 << 31 else np.int64
         self._plain = {name: Column(dtype, room[kind]) for name, (kind, dtype) in _PLAIN.items()}
         self._indexes = {
-            name: Column(np.int64, room[name.removesuffix("_index")]) for name in _INDEXES
+            name: Column(number, room[name.removesuffix("_index")]) for name in _INDEXES
         }
         self._offsets = {name: Column(np.int64, room[name] + 1) for name in _TEXTS}
         for offsets in self._offsets.values():
             offsets.append(np.zeros(1, np.int64))
-        self._times = Column(np.int64, record_count, columns=4)
+        self._times = {name: Column(np.int64, record_count) for name in TIMES}
         self._faulty = Column(np.int64, 0)
         self._fault = Column(np.uint8, 0)
         self._already_fixed = 0
@@ -132,7 +133,8 @@ class RowsBuilder:
             column.append(getattr(chunk, name))
         for name, column in self._indexes.items():
             column.append_shifted(getattr(chunk, name), first_record)
-        self._times.append(chunk.times)
+        for place, times in enumerate(self._times.values()):
+            times.append(chunk.times[:, place])
         faulty = np.flatnonzero(chunk.fault)
         self._faulty.append_shifted(faulty, first_record)
         self._fault.append(chunk.fault[faulty])
@@ -147,7 +149,7 @@ class RowsBuilder:
         columns["record"] = columns.pop("record_record")
         for name, column in self._offsets.items():
             columns[f"{name}_offsets"] = column.finish()
-        columns["times"] = self._times.finish()
+        columns |= {name: column.finish() for name, column in self._times.items()}
         return Rows(
             record_count=self._record_count,
             already_fixed=self._already_fixed,
