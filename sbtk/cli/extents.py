@@ -15,6 +15,7 @@ from sbtk.cli.options import (
     JsonOption,
     ProgressOption,
     ProgressStyle,
+    SourceArgument,
     print_json,
     print_json_rows,
     verb_app,
@@ -35,7 +36,7 @@ app = verb_app("List where a file's clusters lie, in the order of the file.")
 
 @app.command()
 def extents(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Location, or a folder of --out.")],
+    source: SourceArgument,
     path: Annotated[
         str,
         typer.Argument(metavar="PATH[:STREAM]", help="A path, or a record number."),

@@ -15,6 +15,7 @@ from sbtk.cli.options import (
     JsonOption,
     ProgressOption,
     ProgressStyle,
+    SourceArgument,
     print_json_rows,
     verb_app,
 )
@@ -44,7 +45,7 @@ app = verb_app("List a volume's files and folders, in the order of their records
 
 @app.command()
 def files(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Location, or a folder of --out.")],
+    source: SourceArgument,
     pattern: Annotated[
         str,
         typer.Argument(metavar="[GLOB]", help="'*.docx' compares names, 'docs/**' whole paths."),

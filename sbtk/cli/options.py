@@ -19,6 +19,9 @@ class ProgressStyle(StrEnum):
     NONE = "none"
 
 
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SRC", help="Location of a volume, or a folder of scan --out.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 ProgressOption = Annotated[
     ProgressStyle, typer.Option("--progress", help="auto (bar or lines), lines, or none.")

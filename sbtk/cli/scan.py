@@ -15,6 +15,7 @@ from sbtk.cli.options import (
     JsonOption,
     ProgressOption,
     ProgressStyle,
+    SourceArgument,
     print_json,
     verb_app,
 )
@@ -36,7 +37,7 @@ app = verb_app("Read a volume's tables, and print what it is, how healthy, and w
 
 @app.command()
 def scan(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Location, or a folder of --out.")],
+    source: SourceArgument,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Save all tables there (Parquet).")
     ] = None,
