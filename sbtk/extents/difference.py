@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sbtk.errors import UsageError
 from sbtk.extents.overlay import changed_extents
 from sbtk.ntfs.tables import Tables
 
@@ -48,6 +49,11 @@ class Difference:
     files: pd.DataFrame
     extents: pd.DataFrame
 
+    @property
+    def differs(self) -> bool:
+        """Whether anything changed."""
+        return len(self.files) + len(self.extents) > 0
+
     def summary(self) -> dict[str, int]:
         """How many files changed in each way, extents that changed, and clusters at new places."""
         counts = {name: int(self.files[name].sum()) for name in CHANGES}
@@ -60,7 +66,17 @@ class Difference:
 
 
 def difference(before: Tables, after: Tables) -> Difference:
-    """Compare two scans file by file; a file is its record number with its sequence number."""
+    """Compare two scans file by file; a file is its record number with its sequence number.
+
+    Raises:
+        UsageError: their clusters differ in size, so that they cannot be of one volume.
+    """
+    sizes = before.volume.cluster_bytes, after.volume.cluster_bytes
+    if sizes[0] != sizes[1]:
+        raise UsageError(
+            f"clusters of {sizes[0]} B and of {sizes[1]} B: these are not two scans of one volume",
+            hint="Compare scans of the same volume, or a source and its restore",
+        )
     both = _own_names(before).merge(
         _own_names(after), on=["record", "sequence"], how="outer", suffixes=("_before", "_after")
     )

@@ -23,6 +23,9 @@ SEEK_S = 0.008
 BYTES_PER_S = 200_000_000
 """What reading on costs: outer tracks of the same disk."""
 
+ASSUMED_CLUSTER_BYTES = 4096
+"""What a bare $MFT is measured with, since it does not tell: the default up to 16 TiB."""
+
 SCORE_DEFINITION = (
     "share of the time, in percent, that a reader of every file from start to end spends between "
     "fragments: each jump costs a seek, or reading over the gap where that is quicker"
@@ -50,7 +53,7 @@ class Fragmentation:
             seek_share (of the volume's seeks), jump_s (cost of the jumps), read_s (cost of the
             bytes), is_directory, modified.
         free_clusters: (f,) clusters of each free run, by $Bitmap where it was read.
-        cluster_bytes: bytes a cluster.
+        cluster_bytes: bytes a cluster; ``ASSUMED_CLUSTER_BYTES`` for a bare $MFT.
     """
 
     streams: pd.DataFrame
@@ -59,18 +62,23 @@ class Fragmentation:
 
     @cached_property
     def files(self) -> pd.DataFrame:
-        """One row a file, all its streams together, worst first; the columns of ``streams``."""
+        """One row a file, all its streams together, worst first; the columns of ``streams``.
+
+        A second stream in one piece does not fragment a file: ``fragments`` is seeks + 1.
+        """
         first = {name: "first" for name in ("path", "is_directory", "modified")}
         sums = {name: "sum" for name in (*_SUMS, "on_disk_bytes", "seek_share", "jump_s", "read_s")}
         by_record = self.streams.groupby("record", sort=True)
         frame: pd.DataFrame = by_record.agg({**first, **sums, "largest_piece_bytes": "max"})
         frame = frame.reset_index()
+        frame["fragments"] = frame["seeks"] + 1
         return frame.sort_values(["seeks", "record"], ascending=[False, True], ignore_index=True)
 
     @property
     def score(self) -> float:
         """0 (every file in one piece) to 100 (nothing but seeking): ``SCORE_DEFINITION``."""
-        return groups.score(self.streams["jump_s"].sum(), self.streams["read_s"].sum())
+        jump_s, read_s = (float(self.streams[name].sum()) for name in ("jump_s", "read_s"))
+        return groups.score(jump_s, read_s)
 
     def summary(self) -> dict[str, float | int | str]:
         """The volume in numbers: score, files, fragments, percentiles, free space, $MFT."""
@@ -160,13 +168,14 @@ def measure(
     stream, lcn, clusters = (
         extent_map.stream[rows], extent_map.lcn[rows], extent_map.clusters[rows]
     )  # fmt: skip
-    counted = _count(stream, lcn, clusters, extent_map.volume.cluster_bytes, seek_s, bytes_per_s)
+    cluster_bytes = extent_map.volume.cluster_bytes or ASSUMED_CLUSTER_BYTES
+    counted = _count(stream, lcn, clusters, cluster_bytes, seek_s, bytes_per_s)
     columns = ["record", "path", "stream_name", "is_directory", "modified"]
     names = extent_map.owners.frame(counted.pop("stream").to_numpy(np.int64), columns)
     names["record"] = names["record"].astype(np.int64)
     frame = pd.concat([names, counted], axis=1)
     free = extent_map.free_runs("owners" if extent_map.allocated is None else "bitmap")
-    return Fragmentation(frame, free.clusters, extent_map.volume.cluster_bytes)
+    return Fragmentation(frame, free.clusters, cluster_bytes)
 
 
 def _count(

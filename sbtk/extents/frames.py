@@ -26,12 +26,13 @@ def owner_frame(extent_map: ExtentMap, places: Int64Array, unit: Unit) -> pd.Dat
     at_vcn = np.where(compressed, vcn // unit_clusters * unit_clusters, vcn)
     offset_bytes = at_vcn * extent_map.volume.cluster_bytes + np.where(compressed, 0, rest_bytes)
     owned = row >= 0
-    slack = owned & (offset_bytes >= frame.pop("data_bytes").fillna(0).to_numpy(np.int64))
+    known = owned & (extent_map.volume.cluster_bytes > 0)
+    slack = known & (offset_bytes >= frame.pop("data_bytes").fillna(0).to_numpy(np.int64))
     if unit != "lcn":
         frame.insert(0, unit, places)
     frame.insert(int(unit != "lcn"), "lcn", lcn if unit != "lcn" else places)
     frame["vcn"] = _nullable(vcn, owned)
-    frame["file_offset_bytes"] = _nullable(offset_bytes, owned)
+    frame["file_offset_bytes"] = _nullable(offset_bytes, known)
     frame["slack"] = slack
     frame["owners"] = _owner_count(extent_map, lcn)
     frame["row"] = row

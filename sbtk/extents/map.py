@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sbtk.errors import StreamNotFoundError, TableError
+from sbtk.errors import StreamNotFoundError, TableError, UsageError
 from sbtk.extents import runs
 from sbtk.extents.kernels import find_runs, flatten_runs
 from sbtk.extents.owners import Owners
@@ -170,18 +170,28 @@ class ExtentMap:
         return owner_frame(self, np.atleast_1d(np.asarray(places, np.int64)), unit)
 
     def to_lcn(self, places: Int64Array, unit: Unit) -> tuple[Int64Array, Int64Array]:
-        """``(lcn, offset_bytes)``: cluster of each place and the byte within it; -1, 0 outside."""
+        """``(lcn, offset_bytes)``: cluster of each place and the byte within it; -1, 0 outside.
+
+        Raises:
+            UsageError: blocks or bytes of a bare $MFT, which does not tell the size of a cluster.
+        """
+        volume = self.volume
+        total_clusters = volume.total_clusters or _MAX_LCN  # a bare $MFT does not tell
         if unit == "lcn":
-            inside = (places >= 0) & (places < self.volume.total_clusters)
+            inside = (places >= 0) & (places < total_clusters)
             return np.where(inside, places, -1), np.zeros(places.size, np.int64)
-        sector_bytes, cluster_bytes = self.volume.sector_bytes, self.volume.cluster_bytes
-        step_bytes = sector_bytes if unit == "lba" else 1
-        start = self.volume.partition_start_lba * (sector_bytes // step_bytes)
-        behind = start + self.volume.total_clusters * (cluster_bytes // step_bytes)
+        if volume.cluster_bytes == 0:
+            raise UsageError(
+                "a bare $MFT does not tell where its volume's blocks and bytes are",
+                hint="Ask by cluster number",
+            )
+        step_bytes = volume.sector_bytes if unit == "lba" else 1
+        start = volume.partition_start_lba * (volume.sector_bytes // step_bytes)
+        behind = start + total_clusters * (volume.cluster_bytes // step_bytes)
         inside = (places >= start) & (places < behind)
         offset_bytes = np.where(inside, places - start, 0) * step_bytes
-        lcn = np.where(inside, offset_bytes // cluster_bytes, -1)
-        return lcn, offset_bytes % cluster_bytes
+        lcn = np.where(inside, offset_bytes // volume.cluster_bytes, -1)
+        return lcn, offset_bytes % volume.cluster_bytes
 
     def rows_in(self, first_lcn: int, last_lcn: int) -> Int64Array:
         """Every row that owns a cluster from ``first_lcn`` to ``last_lcn``, both included.
@@ -280,7 +290,7 @@ class ExtentMap:
     def owned(self) -> Runs:
         """The clusters within the volume that at least one file owns."""
         lcn, clusters = self.lcn[: self.real_rows], self.clusters[: self.real_rows]
-        return runs.clip(runs.union(lcn, clusters), self.volume.total_clusters)
+        return runs.clip(runs.union(lcn, clusters), self.volume.total_clusters or _MAX_LCN)
 
     def free_runs(self, by: Literal["bitmap", "owners"] = "bitmap") -> Runs:
         """Free space: clusters whose bit in $Bitmap is clear, or that no file owns.

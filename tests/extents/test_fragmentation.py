@@ -60,7 +60,7 @@ def test_files_add_their_streams_up_and_the_worst_come_first():
     volume.add(31, "b", [(0, 60, 9)]).add(32, "c", [(0, 100, 1), (1, 200, 1), (2, 300, 1)])
     found = report(volume)
     assert rows(found.files, "path", "fragments", "seeks") == [
-        ["a", 4, 2], ["c", 3, 2], ["b", 1, 0]
+        ["a", 3, 2], ["c", 3, 2], ["b", 1, 0]
     ]  # fmt: skip
     assert found.files.seek_share.sum() == pytest.approx(1)
     # Of as many seeks, those that go farther back or forth cost more.
@@ -131,6 +131,14 @@ def test_groups_by_folder_extension_age_and_size():
     sizes = dict(rows(found.by_size(), "size", "files"))
     assert sizes == {"up to 64.0 KiB": 5, "up to 16.0 MiB": 1}
     assert found.by_size()["seek_share"].sum() == pytest.approx(1)
+
+
+def test_a_bare_mft_is_measured_with_clusters_of_the_usual_size():
+    volume = Volume(total_clusters=0).add(30, "f", [(0, 10, 1), (1, 20, 4)])
+    volume.info.cluster_bytes = volume.info.sector_bytes = 0
+    found = report(volume)
+    assert found.streams.on_disk_bytes.tolist() == [5 * 4096]
+    assert found.free_clusters.size == 0
 
 
 def test_a_volume_of_resident_files_scores_nothing():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbtk.errors import StreamNotFoundError, TableError
+from sbtk.errors import StreamNotFoundError, TableError, UsageError
 from sbtk.extents import kernels, runs
 from sbtk.extents.map import ExtentMap
 from sbtk.extents.runs import Runs
@@ -215,6 +215,17 @@ def test_extents_of_a_file_and_files_in_a_range():
     assert extent_map.files_in(21, 89).empty
     with pytest.raises(StreamNotFoundError, match="no file 'h'"):
         extent_map.extents_of("h")
+
+
+def test_a_bare_mft_answers_by_cluster_only():
+    volume = Volume(total_clusters=0).add(30, "f", [(0, 1 << 33, 4)])
+    volume.info.cluster_bytes = volume.info.sector_bytes = 0
+    extent_map = ExtentMap.from_tables(volume.tables())
+    frame = extent_map.owner_of([(1 << 33) + 1, 5])
+    assert frame["path"].tolist()[0] == "f"
+    assert frame["file_offset_bytes"].isna().all()
+    with pytest.raises(UsageError, match="a bare .MFT does not tell"):
+        extent_map.owner_of([5], unit="byte")
 
 
 def test_an_empty_volume_answers():
