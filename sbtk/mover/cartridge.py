@@ -141,7 +141,8 @@ class Cartridge:
             self.index = found.index
             self._mend(found.damaged, torn=found.torn, size_bytes=stat.st_size, listener=listener)
             stat = os.fstat(self._fd) if self.writable else stat
-            save_index(self.index, self.path, stat)
+            if self.writable or not (found.damaged or found.torn):
+                save_index(self.index, self.path, stat)
         self.memory = decode_memory(os.pread(self._fd, MEMORY_BYTES, HEADER_BYTES))
         self.writable = self.writable and self.memory.data_medium
 

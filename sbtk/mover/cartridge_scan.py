@@ -20,6 +20,7 @@ from sbtk.mover.medium import (
     BEGINNING_OF_TAPE,
     END_OF_DATA,
     FILEMARK,
+    FIRST_OBJECT_OFFSET_BYTES,
     HEADER_BYTES,
     MAX_RECORD_BYTES,
     RECORD,
@@ -61,6 +62,11 @@ def scan(fd: int, size_bytes: int, name: str, listener: Listener) -> Scan:
         raise CartridgeError(
             f"{name} is no cartridge: it does not begin with a beginning-of-tape header",
             hint="`sbtk tape create` makes one",
+        )
+    if size_bytes < FIRST_OBJECT_OFFSET_BYTES:
+        raise CartridgeError(
+            f"{name} is damaged: it ends inside its medium memory",
+            hint="Copy the cartridge file again from where it came from",
         )
     index, damaged, previous = ObjectIndex(), list[int](), 0
     while True:

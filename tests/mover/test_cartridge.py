@@ -1,0 +1,455 @@
+"""Cartridges: what is appended is there, whatever happens to the last write or to the index."""
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sbtk.errors import (
+    CartridgeError,
+    LocationError,
+    LocationNotFoundError,
+    MediumFullError,
+    SbtkError,
+    UsageError,
+)
+from sbtk.mover import cartridge as cartridge_module
+from sbtk.mover.cartridge import Cartridge, create_cartridge
+from sbtk.mover.cartridge_index import index_path
+from sbtk.mover.medium import (
+    FIRST_OBJECT_OFFSET_BYTES,
+    HEADER_BYTES,
+    decode_header,
+    decode_memory,
+)
+from tests.oracles.commands import output_of
+
+GIB = 1 << 30
+MARK = b""  # a filemark, in lists of what is on a cartridge
+
+
+def new(path: Path, *, capacity_bytes: int = GIB, objects: list[bytes] | None = None) -> Path:
+    """A cartridge that holds these records (and filemarks, where one is empty)."""
+    create_cartridge(path, capacity_bytes=capacity_bytes)
+    with Cartridge(path) as cartridge:
+        for data in objects or []:
+            append(cartridge, data)
+    return path
+
+
+def append(cartridge: Cartridge, data: bytes) -> None:
+    if data:
+        cartridge.append_record(data)
+    else:
+        cartridge.append_filemark()
+
+
+def content(path: Path, *, writable: bool = False, listener=lambda event: None) -> list[bytes]:
+    """All objects, read through the cartridge."""
+    with Cartridge(path, writable=writable, listener=listener) as cartridge:
+        return [read(cartridge, number) for number in range(len(cartridge))]
+
+
+def read(cartridge: Cartridge, number: int) -> bytes:
+    if cartridge.index.is_filemark(number):
+        return MARK
+    buffer = bytearray(cartridge.index.data_bytes(number))
+    assert cartridge.read_record(number, memoryview(buffer)) == len(buffer)
+    return bytes(buffer)
+
+
+# -- the container, beside the tool that defines it ----------------------------------------------
+
+
+def test_empty_cartridge_is_laid_out_as_tgtimg_does(tmp_path):
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    output_of(
+        *("tgtimg", "--op", "new", "--device-type", "tape", "--barcode", "LTO001"),
+        *("--size", "100", "--type", "data", "--file", theirs),
+    )
+    create_cartridge(ours, capacity_bytes=100 << 20, barcode="LTO001")
+    left, right = theirs.read_bytes(), ours.read_bytes()
+    assert len(left) == len(right) == FIRST_OBJECT_OFFSET_BYTES + HEADER_BYTES
+    assert left[:HEADER_BYTES] == right[:HEADER_BYTES]
+    assert left[FIRST_OBJECT_OFFSET_BYTES:] == right[FIRST_OBJECT_OFFSET_BYTES:]
+    memories = [decode_memory(raw[HEADER_BYTES:FIRST_OBJECT_OFFSET_BYTES]) for raw in (left, right)]
+    assert memories[0].barcode == memories[1].barcode == "LTO001"
+    assert memories[0].capacity_bytes == memories[1].capacity_bytes == 100 << 20
+    assert memories[0].serial_number.startswith("LTO001_")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.binary(min_size=1, max_size=200),
+            st.just(MARK),
+            st.integers(0, 30),  # cut the tape there
+            st.just("reopen"),
+        ),
+        max_size=25,
+    )
+)
+def test_any_order_of_appends_cuts_and_reopenings(tmp_path_factory, steps):
+    path = tmp_path_factory.mktemp("any") / "tape"
+    create_cartridge(path, capacity_bytes=GIB)
+    cartridge, model = Cartridge(path), []
+    for step in steps:
+        if step == "reopen":
+            cartridge.close()
+            cartridge = Cartridge(path)
+        elif isinstance(step, int):
+            cartridge.truncate(step)
+            del model[step:]
+        else:
+            append(cartridge, step)
+            model.append(step)
+        assert len(cartridge) == len(model)
+    assert [read(cartridge, number) for number in range(len(cartridge))] == model
+    cartridge.close()
+    assert content(path) == model
+    index_path(path).unlink(missing_ok=True)
+    assert content(path) == model
+
+
+def test_the_longest_record_and_no_longer_one(tmp_path):
+    longest = os.urandom(0xFFFFFF)
+    path = new(tmp_path / "tape", objects=[longest])
+    assert content(path) == [longest]
+    with Cartridge(path) as cartridge:
+        for data in (b"", bytes(0x1000000)):
+            with pytest.raises(UsageError):
+                cartridge.append_record(data)
+        assert len(cartridge) == 1
+
+
+# -- crashes -------------------------------------------------------------------------------------
+
+BEFORE = [b"a" * 100, b"b" * 33, MARK, b"c" * 7]
+LAST = bytes(range(256)) + b"end"
+
+
+@pytest.fixture(scope="module")
+def last_append(tmp_path_factory):
+    """(file before, file after) the append of LAST, without side files."""
+    path = new(tmp_path_factory.mktemp("append") / "tape", objects=BEFORE)
+    before = path.read_bytes()
+    with Cartridge(path) as cartridge:
+        cartridge.append_record(LAST)
+    return before, path.read_bytes()
+
+
+def reopened(path: Path, raw: bytes) -> list[bytes]:
+    """What a cartridge of these bytes holds: read-only first, then mended, then by tgtimg."""
+    path.write_bytes(raw)
+    seen = content(path)
+    assert path.read_bytes() == raw, "opened read-only and changed"
+    assert content(path, writable=True) == seen
+    shown = output_of("tgtimg", "--op", "show", "--device-type", "tape", "--file", path)
+    lines = [line for line in shown.splitlines() if "Blk No." in line]
+    assert len(lines) == len(seen) + 2
+    assert lines[-1].lstrip().startswith("End of Data")
+    assert "error" not in shown
+    index_path(path).unlink(missing_ok=True)
+    return seen
+
+
+def test_cut_off_at_every_byte_of_the_last_append(tmp_path, last_append):
+    before, after = last_append
+    end = len(before) - HEADER_BYTES
+    whole = len(after) - HEADER_BYTES
+    for cut in range(end, len(after) + 1):
+        want = [*BEFORE, LAST] if cut >= whole else BEFORE
+        assert reopened(tmp_path / "tape", after[:cut]) == want, cut
+
+
+def test_stopped_at_every_byte_of_the_first_step(tmp_path, last_append):
+    """Data and the new end of data are written in part; the old end of data still stands."""
+    before, after = last_append
+    for reached in range(len(before), len(after) + 1):
+        raw = before + after[len(before) : reached]
+        assert reopened(tmp_path / "tape", raw) == BEFORE, reached
+
+
+def test_stopped_at_every_byte_of_the_second_step(tmp_path, last_append):
+    """The old end of data is overwritten in part: what frames it says what it must be."""
+    before, after = last_append
+    end = len(before) - HEADER_BYTES
+    for reached in range(1, HEADER_BYTES + 1):
+        raw = after[: end + reached] + before[end + reached :] + after[len(before) :]
+        assert reopened(tmp_path / "tape", raw) == [*BEFORE, LAST], reached
+
+
+def test_one_wrong_byte_in_any_header_loses_nothing(tmp_path, last_append):
+    _, after = last_append
+    offsets, place = [], FIRST_OBJECT_OFFSET_BYTES
+    for data in [*BEFORE, LAST, MARK]:
+        offsets.append(place)
+        place += HEADER_BYTES + len(data)
+    for offset in offsets:
+        for byte in range(HEADER_BYTES):
+            raw = bytearray(after)
+            raw[offset + byte] ^= 0x41
+            found = []
+            path = tmp_path / "tape"
+            path.write_bytes(raw)
+            assert content(path, listener=found.append) == [*BEFORE, LAST], (offset, byte)
+            assert [event.severity for event in found] == ["warning"]
+            assert not index_path(path).exists()
+    assert reopened(path, bytes(raw)) == [*BEFORE, LAST]
+    assert path.read_bytes()[FIRST_OBJECT_OFFSET_BYTES:] == after[FIRST_OBJECT_OFFSET_BYTES:]
+
+
+def test_two_broken_headers_in_a_row_are_refused_and_nothing_is_cut(tmp_path, last_append):
+    _, after = last_append
+    raw = bytearray(after)
+    second = FIRST_OBJECT_OFFSET_BYTES + HEADER_BYTES + len(BEFORE[0])
+    raw[FIRST_OBJECT_OFFSET_BYTES] ^= 1
+    raw[second] ^= 1
+    path = tmp_path / "tape"
+    path.write_bytes(raw)
+    for writable in (False, True):
+        with pytest.raises(CartridgeError, match=r"several headers in a row.*object 0"):
+            Cartridge(path, writable=writable)
+    assert path.read_bytes() == raw
+
+
+def record_of(seed: int, number: int) -> bytes:
+    return random.Random(f"{seed} {number}").randbytes(1 + (seed * 7 + number * 131) % 60_000)
+
+
+def write_until_killed(path: Path, seed: int, done: int) -> None:
+    """Append for ever, telling each record that is done; ends by a signal."""
+    cartridge, number = Cartridge(path), 0
+    while True:
+        cartridge.append_record(record_of(seed, number))
+        os.write(done, struct.pack("<I", number))
+        number += 1
+
+
+def test_killed_while_writing_keeps_every_record_that_was_acknowledged(tmp_path):
+    chance = random.Random(4)
+    for seed in range(25):
+        path = new(tmp_path / f"tape{seed}")
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                os.close(reader)
+                write_until_killed(path, seed, writer)
+            finally:
+                os._exit(1)
+        os.close(writer)
+        for _ in range(chance.randrange(1, 60)):
+            os.read(reader, 4)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        acknowledged = 0
+        while chunk := os.read(reader, 4096):
+            acknowledged = struct.unpack("<I", chunk[-4:])[0] + 1
+        os.close(reader)
+        found = content(path, writable=True)
+        assert len(found) >= acknowledged
+        assert found == [record_of(seed, number) for number in range(len(found))]
+
+
+# -- a full cartridge ----------------------------------------------------------------------------
+
+
+def test_a_full_cartridge_takes_nothing_more_and_keeps_what_it_has(tmp_path):
+    path = new(tmp_path / "tape", capacity_bytes=1 << 20)
+    with Cartridge(path) as cartridge:
+        for _ in range(15):
+            cartridge.append_record(b"x" * (64 << 10))
+        with pytest.raises(MediumFullError, match="is full"):
+            cartridge.append_record(b"y" * (64 << 10))
+        cartridge.append_record(b"z")
+        assert len(cartridge) == 16
+    assert content(path)[-1] == b"z"
+
+
+def test_a_full_file_system_loses_the_write_and_no_other(tmp_path):
+    path = new(tmp_path / "tape", objects=[b"kept"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Cartridge(path) as cartridge:
+        size_bytes = path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes + 1000, hard))
+        try:
+            with pytest.raises(MediumFullError, match=str(path)):
+                cartridge.append_record(b"x" * 5000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert path.stat().st_size == size_bytes
+        cartridge.append_record(b"after")
+    assert content(path) == [b"kept", b"after"]
+
+
+# -- the index -----------------------------------------------------------------------------------
+
+
+def test_the_index_saves_the_walk_and_is_not_needed(tmp_path, monkeypatch):
+    path = new(tmp_path / "tape", objects=BEFORE)
+
+    def walked(*arguments):
+        raise AssertionError("the cartridge was walked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cartridge_module, "scan", walked)
+        assert content(path) == BEFORE
+        os.utime(path)  # somebody else wrote to it, for all that we know
+        with pytest.raises(AssertionError, match="walked"):
+            content(path)
+    assert content(path) == BEFORE
+    index_path(path).unlink()
+    assert content(path) == BEFORE
+    assert index_path(path).exists()
+
+
+def test_a_damaged_index_is_as_good_as_none(tmp_path):
+    path = new(tmp_path / "tape", objects=BEFORE)
+    side = index_path(path)
+    raw = side.read_bytes()
+    for place in range(len(raw)):
+        side.write_bytes(raw[:place] + bytes([raw[place] ^ 0x10]) + raw[place + 1 :])
+        assert content(path) == BEFORE, place
+        side.write_bytes(raw[:place])
+        assert content(path) == BEFORE, place
+
+
+def test_an_index_of_the_tape_before_it_was_written_over_is_stale(tmp_path):
+    path = new(tmp_path / "tape", objects=[b"1" * 50, b"2" * 50])
+    stale = index_path(path).read_bytes()
+    with Cartridge(path) as cartridge:
+        cartridge.truncate(0)
+        for data in (b"3" * 20, b"4" * 80):
+            cartridge.append_record(data)
+    index_path(path).write_bytes(stale)
+    assert content(path) == [b"3" * 20, b"4" * 80]
+
+
+def test_a_folder_that_takes_no_index_only_costs_the_walk(tmp_path):
+    path = new(tmp_path / "tape", objects=BEFORE)
+    index_path(path).unlink()
+    index_path(path).mkdir()  # nothing can be put there, not even by root
+    assert content(path) == BEFORE
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("tape.idx.")]
+
+
+# -- hostile files -------------------------------------------------------------------------------
+
+
+def forged(raw: bytes, offset: int, **changes: int) -> bytes:
+    """A cartridge with one header changed, and its checksum right again."""
+    header = decode_header(raw[offset : offset + HEADER_BYTES])
+    fields = {name: getattr(header, name) for name in header.__slots__} | changes
+    return raw[:offset] + type(header)(**fields).encode() + raw[offset + HEADER_BYTES :]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"next_offset_bytes": FIRST_OBJECT_OFFSET_BYTES},  # a loop
+        {"next_offset_bytes": 0},
+        {"data_bytes": 0xFFFFFFFF, "next_offset_bytes": FIRST_OBJECT_OFFSET_BYTES + 0x10000002F},
+        {"data_bytes": 0x2000000, "next_offset_bytes": FIRST_OBJECT_OFFSET_BYTES + 0x2000030},
+        {"previous_offset_bytes": 1 << 63},
+        {"number": 1 << 63},
+        {"offset_bytes": 0},
+        {"kind": 0x99},
+        {"kind": 0x10},
+    ],
+)
+def test_headers_that_lie_are_told_from_their_neighbours(tmp_path, last_append, changes):
+    _, after = last_append
+    path = tmp_path / "tape"
+    path.write_bytes(forged(after, FIRST_OBJECT_OFFSET_BYTES, **changes))
+    assert content(path) == [*BEFORE, LAST]
+
+
+def test_an_end_of_data_in_the_middle_is_the_end(tmp_path, last_append):
+    _, after = last_append
+    second = FIRST_OBJECT_OFFSET_BYTES + HEADER_BYTES + len(BEFORE[0])
+    changes = {"kind": 0x20, "data_bytes": 0, "next_offset_bytes": second}
+    assert reopened(tmp_path / "tape", forged(after, second, **changes)) == BEFORE[:1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_mutation_ends_in_anything_but_an_error_of_ours(tmp_path_factory, last_append, data):
+    raw = bytearray(last_append[1])
+    for _ in range(data.draw(st.integers(1, 12))):
+        place = data.draw(st.integers(0, len(raw) - 1))
+        raw[place] = data.draw(st.integers(0, 255))
+    del raw[data.draw(st.integers(len(raw) // 2, len(raw))) :]
+    path = tmp_path_factory.mktemp("mutated") / "tape"
+    path.write_bytes(raw)
+    for writable in (False, True):
+        with contextlib.suppress(SbtkError):
+            assert len(content(path, writable=writable)) <= len(raw) // HEADER_BYTES
+
+
+@pytest.mark.parametrize("raw", [b"", b"short", bytes(4096), os.urandom(4096)])
+def test_what_is_no_cartridge_is_said_to_be_none(tmp_path, raw):
+    path = tmp_path / "file"
+    path.write_bytes(raw)
+    with pytest.raises(CartridgeError, match="is no cartridge"):
+        Cartridge(path)
+    assert path.read_bytes() == raw
+
+
+def test_a_data_record_that_lies_in_a_cartridge_on_a_cartridge(tmp_path):
+    """Headers inside of records are data, also when the real header before them is damaged."""
+    inner = new(tmp_path / "inner", objects=BEFORE).read_bytes()
+    path = new(tmp_path / "outer", objects=[inner, b"next"])
+    raw = bytearray(path.read_bytes())
+    raw[FIRST_OBJECT_OFFSET_BYTES + 5] ^= 0xFF
+    path.write_bytes(raw)
+    assert content(path) == [inner, b"next"]
+
+
+# -- who may open --------------------------------------------------------------------------------
+
+
+def test_one_writer_at_a_time_and_readers_beside_it(tmp_path):
+    path = new(tmp_path / "tape", objects=BEFORE)
+    with Cartridge(path) as writer:
+        with pytest.raises(CartridgeError, match="being written by another"):
+            Cartridge(path)
+        assert content(path) == BEFORE
+        writer.append_record(b"more")
+        assert content(path) == [*BEFORE, b"more"]
+
+
+def test_a_cleaning_cartridge_is_not_written(tmp_path):
+    path = tmp_path / "clean"
+    output_of(
+        *("tgtimg", "--op", "new", "--device-type", "tape", "--barcode", "CLN"),
+        *("--size", "100", "--type", "clean", "--file", path),
+    )
+    with Cartridge(path) as cartridge:
+        assert not cartridge.writable
+
+
+def test_names_and_sizes_that_cannot_be(tmp_path):
+    path = tmp_path / "tape"
+    for wrong in ({"capacity_bytes": 1000}, {"capacity_bytes": 1 << 60}):
+        with pytest.raises(UsageError, match="between"):
+            create_cartridge(path, **wrong)
+    for barcode in ("ä", "x" * 21, "a\nb"):
+        with pytest.raises(UsageError, match="no barcode"):
+            create_cartridge(path, capacity_bytes=GIB, barcode=barcode)
+    assert not path.exists()
+    with pytest.raises(LocationNotFoundError):
+        Cartridge(path)
+    new(path)
+    with pytest.raises(LocationError, match="exists"):
+        create_cartridge(path, capacity_bytes=GIB)
+    with pytest.raises(LocationError):
+        Cartridge(tmp_path)
