@@ -48,9 +48,9 @@ def read_tables(source: str | Path, *, emit: Listener = ignore) -> Tables:
         TableError: the folder's tables are damaged or of another version.
     """
     folder = Path(source)
-    if (folder / TABLES_MARK).is_file():
-        return Tables.load(folder)
-    if folder.is_dir():
+    if str(source) and folder.is_dir():  # Path("") is the current folder
+        if (folder / TABLES_MARK).is_file():
+            return Tables.load(folder)
         raise LocationError(
             f"{source} is a folder without the tables of a scan",
             hint="Name an image or block device, or a folder written by sbtk scan SRC --out DIR",

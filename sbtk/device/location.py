@@ -11,13 +11,20 @@ from typing import Literal, Self
 from sbtk.device.base import BlockDevice
 from sbtk.device.file import FileDevice
 from sbtk.device.partition import (
+    NTFS_OEM_ID,
     PartitionView,
     has_backup_boot_sector,
     is_ntfs_boot_sector,
     read_table,
 )
 from sbtk.device.partition_table import Partition, PartitionTable, read_or_empty
-from sbtk.errors import LocationError, NotNtfsError, PartitionError, VolumeDamagedError
+from sbtk.errors import (
+    LocationError,
+    NotNtfsError,
+    PartitionError,
+    SbtkError,
+    VolumeDamagedError,
+)
 from sbtk.events import Finding
 from sbtk.ntfs.signature import HEAD_BYTES, identify
 from sbtk.units import format_bytes, plural
@@ -31,7 +38,7 @@ _ISCSI = re.compile(
 _ADVICE = (  # a word of what ``identify`` says -> what to do about it
     (
         "BitLocker",
-        "Unlock it (manage-bde -unlock, dislocker, cryptsetup bitlkOpen), name the clear device",
+        "Unlock it (manage-bde -unlock, cryptsetup bitlkOpen) and name the clear device",
     ),
     ("LUKS", "Unlock it (cryptsetup open) and name the clear device"),
     ("ReFS", "sbtk reads NTFS only: back it up with the tools of Windows Server"),
@@ -288,8 +295,13 @@ def _head_bytes(disk: BlockDevice, start_bytes: int) -> int:
     return max(0, min(HEAD_BYTES, disk.size_bytes - start_bytes))
 
 
-def _not_ntfs(name: str, disk: BlockDevice, start_bytes: int) -> NotNtfsError:
+def _not_ntfs(name: str, disk: BlockDevice, start_bytes: int) -> SbtkError:
     what = identify(disk.read(start_bytes, _head_bytes(disk, start_bytes)))
+    if what == identify(NTFS_OEM_ID.rjust(11)):
+        return VolumeDamagedError(
+            f"{name} is an NTFS volume whose boot sector is cut off or damaged, without a backup",
+            hint="Copy the volume again, whole, or restore the boot sector from its last sector",
+        )
     return NotNtfsError(f"{name} holds no NTFS volume: it is {what}", hint=_advice(what))
 
 

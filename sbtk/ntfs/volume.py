@@ -15,7 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sbtk.device.location import OpenedVolume
-from sbtk.errors import PartitionError, StreamUnreadableError
+from sbtk.errors import (
+    NotNtfsError,
+    PartitionError,
+    SbtkError,
+    StreamUnreadableError,
+    VolumeDamagedError,
+)
 from sbtk.events import Listener, ignore
 from sbtk.ntfs import attribute_list
 from sbtk.ntfs.chunk import ESCAPE
@@ -34,6 +40,7 @@ from sbtk.ntfs.mft import MAX_LIST_BYTES, MftReader
 from sbtk.ntfs.record import Attribute, Record, RecordError
 from sbtk.ntfs.scan import read_boot, scan, scan_mft
 from sbtk.ntfs.tables import Tables, VolumeInfo
+from sbtk.units import format_bytes
 
 I64 = npt.NDArray[np.int64]
 
@@ -174,7 +181,10 @@ class Volume:
         opened = self._opened
         if self.is_bare_mft:
             return scan_mft(opened.device, source=opened.source, emit=self._emit)
-        tables = scan(opened.device, source=opened.source, emit=self._emit)
+        try:
+            tables = scan(opened.device, source=opened.source, emit=self._emit)
+        except (NotNtfsError, VolumeDamagedError) as error:
+            raise self._explained(error) from error
         sector_bytes = tables.volume.sector_bytes
         if opened.partition_start_bytes % sector_bytes:
             raise PartitionError(
@@ -187,6 +197,21 @@ class Volume:
         for finding in opened.findings:
             own.add(finding.severity, finding.code, finding.message)
         return replace(tables, findings=pa.concat_tables([own.table(), tables.findings]))
+
+    def _explained(self, error: NotNtfsError | VolumeDamagedError) -> SbtkError:
+        """The error of a scan with the volume's name, and the cut where that is the reason."""
+        source, device = self._opened.source, self._opened.device
+        try:
+            volume_bytes = read_boot(device, FindingList()).volume_bytes
+        except SbtkError:
+            volume_bytes = 0
+        if device.size_bytes < volume_bytes:
+            return VolumeDamagedError(
+                f"{source} is cut off: it has {format_bytes(device.size_bytes)} of the volume's "
+                f"{format_bytes(volume_bytes)}, and $MFT lies behind that",
+                hint="Copy the volume again, whole",
+            )
+        return type(error)(f"{source}: {error.args[0]}", hint=error.hint)
 
     # -- content -----------------------------------------------------------------------------
 
