@@ -28,14 +28,17 @@ def owner_frame(extent_map: ExtentMap, places: Int64Array, unit: Unit) -> pd.Dat
     owned = row >= 0
     known = owned & (extent_map.volume.cluster_bytes > 0)
     slack = known & (offset_bytes >= frame.pop("data_bytes").fillna(0).to_numpy(np.int64))
-    if unit != "lcn":
+    frame.insert(0, "lcn", lcn)
+    if unit == "lcn":
+        frame["lcn"] = places
+    else:
         frame.insert(0, unit, places)
-    frame.insert(int(unit != "lcn"), "lcn", lcn if unit != "lcn" else places)
     frame["vcn"] = _nullable(vcn, owned)
     frame["file_offset_bytes"] = _nullable(offset_bytes, known)
     frame["slack"] = slack
     frame["owners"] = _owner_count(extent_map, lcn)
     frame["row"] = row
+    frame["allocated"] = pd.Series(_allocated(extent_map, lcn), frame.index, dtype="boolean")
     return frame
 
 
@@ -64,6 +67,10 @@ def _owner_count(extent_map: ExtentMap, lcn: Int64Array) -> Int64Array:
     end_lcn = np.sort(real_lcn + extent_map.clusters[: extent_map.real_rows])
     started = np.searchsorted(real_lcn, lcn, side="right")
     return started - np.searchsorted(end_lcn, lcn, side="right")
+
+
+def _allocated(extent_map: ExtentMap, lcn: Int64Array) -> NDArray[np.bool_] | None:
+    return None if extent_map.allocated is None else extent_map.is_allocated(lcn)
 
 
 def _nullable(values: Int64Array, valid: NDArray[np.bool_]) -> pd.Series[int]:

@@ -159,11 +159,12 @@ class ExtentMap:
             unit: what ``places`` count.
 
         Returns:
-            Columns: the unit's name, ``lcn`` (-1: outside the volume), ``path``, ``stream_name``,
+            Columns: the unit's name, ``lcn`` (-1 for blocks and bytes outside the volume), ``path``, ``stream_name``,
             ``record``, ``vcn``, ``file_offset_bytes`` (of the place within the stream; of a
             compressed stream the start of its compression unit), ``slack`` (behind the stream's
-            last byte), ``owners`` (above 1: the volume is damaged, ``rows_in`` names them) and
-            ``row`` of ``extents``. Values are missing where nobody owns the place.
+            last byte), ``owners`` (above 1: the volume is damaged, ``rows_in`` names them),
+            ``row`` of ``extents``, ``allocated`` (the bit in $Bitmap; missing where none was
+            read). Values are missing where nobody owns the place.
         """
         from sbtk.extents.frames import owner_frame
 
@@ -292,6 +293,15 @@ class ExtentMap:
         lcn, clusters = self.lcn[: self.real_rows], self.clusters[: self.real_rows]
         return runs.clip(runs.union(lcn, clusters), self.volume.total_clusters or _MAX_LCN)
 
+    def is_allocated(self, lcn: Int64Array) -> NDArray[np.bool_]:
+        """Whether the bit of each cluster in $Bitmap is set; False outside the volume.
+
+        Raises:
+            TableError: no $Bitmap was read.
+        """
+        allocated = self._bitmap_runs()
+        return find_runs(allocated.lcn, allocated.clusters, lcn) >= 0
+
     def free_runs(self, by: Literal["bitmap", "owners"] = "bitmap") -> Runs:
         """Free space: clusters whose bit in $Bitmap is clear, or that no file owns.
 
@@ -302,12 +312,15 @@ class ExtentMap:
         """
         if by == "owners":
             return runs.complement(self.owned, self.volume.total_clusters)
+        return runs.complement(self._bitmap_runs(), self.volume.total_clusters)
+
+    def _bitmap_runs(self) -> Runs:
         if self.allocated is None:
             raise TableError(
                 "no $Bitmap was read, so free space is not known",
                 hint='Scan the volume itself, or ask for free_runs(by="owners")',
             )
-        return runs.complement(self.allocated, self.volume.total_clusters)
+        return self.allocated
 
     def occupancy(self, first_lcn: int, last_lcn: int, cells: int) -> Int64Array:
         """Clusters in use in each of ``cells`` equal parts of a range; see ``occupancy``."""
