@@ -49,7 +49,11 @@ def frozen(mount: str, *, max_s: float = 10.0, keep_off: tuple[Path, ...] = ()) 
     try:
         _refuse_own_folders(mount, descriptor, keep_off)
         with _Watchdog(descriptor, max_s) as guard:
-            _freeze(mount, descriptor)
+            try:
+                _freeze(mount, descriptor)
+            except FreezeError:
+                guard.done()  # it may be frozen by somebody else: that is not ours to thaw
+                raise
             try:
                 yield
             finally:
@@ -133,7 +137,7 @@ class _Watchdog:
         return self
 
     def done(self) -> None:
-        """Tell it that the file system is thawed."""
+        """Tell it that there is nothing to thaw any more."""
         with contextlib.suppress(BrokenPipeError):
             assert self._process.stdin is not None  # noqa: S101 - stdin is a pipe
             self._process.stdin.write(b"D")
