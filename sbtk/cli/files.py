@@ -28,17 +28,13 @@ from sbtk.volume import read_tables
 _BATCH_ROWS = 4096
 _HEADS = ("record", "size", "allocated", "extents", "flags", "modified (UTC)", "path")
 _WIDTHS = (9, 9, 9, 8, 5, 19)
-_FLAGS = (
-    ("is_directory", "d"),
-    ("resident", "r"),
-    ("compressed", "c"),
-    ("sparse", "s"),
-    ("encrypted", "e"),
-)
-_LIST_COLUMNS = [
-    "record", "size_bytes", "allocated_bytes", "extents", *(name for name, _ in _FLAGS),
-    "modified", "path",
-]  # fmt: skip
+_FLAGS = {
+    "is_directory": "d",
+    "resident": "r",
+    "compressed": "c",
+    "sparse": "s",
+    "encrypted": "e",
+}
 
 app = verb_app("List a volume's files and folders, in the order of their records.")
 
@@ -62,35 +58,45 @@ def files(
     if expression:
         table = table.filter(globs.match(table["path"], pattern))
     if as_json:
-        print_json_rows(_rows(table, table.column_names))
+        print_json_rows(_values(table))
     else:
-        print_columns(_HEADS, map(_cells, _rows(table, _LIST_COLUMNS)), _WIDTHS)
+        print_columns(_HEADS, _cells(table), _WIDTHS)
 
 
-def _rows(table: pa.Table, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows as values, a batch at a time; times as text, to the second or finer as they are."""
-    for batch in table.select(columns).to_batches(max_chunksize=_BATCH_ROWS):
-        yield from _with_times_as_text(batch).to_pylist()
+def _values(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows as values, a batch at a time; times as ISO 8601, as fine as NTFS keeps them."""
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        columns = {
+            field.name: _time_text(column, "%Y-%m-%dT%H:%M:%SZ")
+            if pa.types.is_timestamp(field.type)
+            else column
+            for field, column in zip(batch.schema, batch.columns, strict=True)
+        }
+        yield from pa.table(columns).to_pylist()
 
 
-def _with_times_as_text(batch: pa.RecordBatch) -> pa.Table:
-    table = pa.table(batch)
-    for place, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            text = pc.strftime(table[place], format="%Y-%m-%dT%H:%M:%SZ")
-            table = table.set_column(place, field.name, text)
-    return table
+def _cells(table: pa.Table) -> Iterator[tuple[str, ...]]:
+    """The rows as cells, a batch at a time and column by column: millions take seconds."""
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        seconds = batch["modified"].cast(pa.timestamp("s", tz="UTC"), safe=False)
+        modified = pc.fill_null(_time_text(seconds, "%Y-%m-%d %H:%M:%S"), "-")
+        yield from zip(
+            map(str, batch["record"].to_pylist()),
+            map(format_bytes, batch["size_bytes"].to_pylist()),
+            map(format_bytes, batch["allocated_bytes"].to_pylist()),
+            map(format_count, batch["extents"].to_pylist()),
+            _flags(batch),
+            modified.to_pylist(),
+            map(printable, batch["path"].to_pylist()),
+            strict=True,
+        )
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    flags = "".join(letter if row[name] else "-" for name, letter in _FLAGS)
-    modified = (row["modified"] or "-")[:19].replace("T", " ")
-    return (
-        str(row["record"]),
-        format_bytes(row["size_bytes"]),
-        format_bytes(row["allocated_bytes"]),
-        format_count(row["extents"]),
-        flags,
-        modified,
-        printable(row["path"]),
-    )
+def _flags(batch: pa.RecordBatch) -> list[str]:
+    letters = [pc.if_else(batch[name], letter, "-") for name, letter in _FLAGS.items()]
+    joined: list[str] = pc.binary_join_element_wise(*letters, "").to_pylist()
+    return joined
+
+
+def _time_text(times: pa.Array, layout: str) -> pa.Array:
+    return pc.strftime(times, format=layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -26,6 +27,29 @@ def printable(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def fit_path(path: str, taken_columns: int) -> str:
+    """``path``, printable; on a terminal its middle gives way until it fits beside other columns.
+
+    Args:
+        path: as in the tables.
+        taken_columns: of the line that it stands in.
+    """
+    text = printable(path)
+    if not sys.stdout.isatty():
+        return text
+    from rich.cells import cell_len
+
+    room = max(20, shutil.get_terminal_size().columns - taken_columns)
+    if cell_len(text) <= room:
+        return text
+    head, tail = text[: room // 4], text[-room:]
+    while cell_len(head) > room // 4:
+        head = head[:-1]
+    while cell_len(head) + 1 + cell_len(tail) > room:
+        tail = tail[1:]
+    return f"{head}…{tail}"
 
 
 def show(renderable: RenderableType) -> None:

@@ -123,7 +123,9 @@ class _Lines:
         done = amount(event.done, event.unit)
         if event.total:
             share = f"{event.done * 100 // event.total:3d}%"
-            done = f"{share}  {done} of {amount(event.total, event.unit)}"
+            total = amount(event.total, event.unit)
+            counted = done if event.unit == "bytes" else format_count(event.done)
+            done = f"{share}  {counted} of {total}"
         self._stream.write(f"{event.stage}: {done}\n")
         self._stream.flush()
 

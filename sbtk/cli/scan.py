@@ -19,7 +19,7 @@ from sbtk.cli.options import (
     print_json,
     verb_app,
 )
-from sbtk.cli.output import printable, show
+from sbtk.cli.output import fit_path, printable, show
 from sbtk.cli.progress import reporter
 from sbtk.errors import DeviceWriteError, VolumeDamagedError
 from sbtk.ntfs.summary import FileFigure, Summary, summarise
@@ -29,6 +29,7 @@ from sbtk.volume import read_tables
 
 FINDINGS_SHOWN = 8
 TRUNCATED = "volume-truncated"  # the finding of sbtk.ntfs.scan
+_FIGURE_COLUMNS = 26  # of a line of Largest and Fragmented, before its path
 _COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _ORDER = {severity: place for place, severity in enumerate(_COLOURS)}
 
@@ -172,7 +173,7 @@ def _contents(summary: Summary) -> list[str]:
 
 
 def _figure(item: FileFigure, figure: str) -> str:
-    return f"{figure:>12}  {printable(item.path)}"
+    return f"{figure:>12}  {fit_path(item.path, _FIGURE_COLUMNS)}"
 
 
 def _findings(summary: Summary, tables: Tables) -> Text:
