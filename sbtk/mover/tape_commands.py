@@ -160,28 +160,31 @@ class TapeCommands(DeviceServer):
             self._drive.unload()
         return b""
 
-    def _read_position(self, command: cdb.ReadPosition, _data: ByteView) -> bytes:
+    def _read_position(self, command: cdb.ReadPosition, _data: ByteView) -> Response:
         if command.form not in (ssc.POSITION_SHORT, ssc.POSITION_LONG):
             raise refuse(codes.INVALID_FIELD_IN_CDB, 1)
+        # ALLOCATION LENGTH belongs to the extended form only and is 0 in these two.
         cartridge, number = self._drive.loaded(), self._drive.position()
         at_start = number == 0
         before_bytes = cartridge.offset_of(number)
         near_end = before_bytes > self._drive.early_warning_begins_bytes(cartridge)
         if command.form == ssc.POSITION_LONG:
-            return ssc.LongPosition(
+            long = ssc.LongPosition(
                 beginning_of_partition=at_start,
                 end_of_partition=near_end,
                 logical_object=number,
                 logical_file=cartridge.index.filemarks_before(number),
-            ).encode()
+            )
+            return Response(data_in=long.encode())
         too_large = number > 0xFFFFFFFF
-        return ssc.ShortPosition(
+        short = ssc.ShortPosition(
             beginning_of_partition=at_start,
             end_of_partition=near_end,
             position_error=too_large,
             first_object=0 if too_large else number,
             last_object=0 if too_large else number,
-        ).encode()
+        )
+        return Response(data_in=short.encode())
 
     # -- what the drive is ---------------------------------------------------------------------
 
