@@ -130,8 +130,8 @@ def test_proc_diskstats_tells_the_same_where_sys_is_missing(image, tmp_path):
         by_sys = BlockStatSource(device).read()
         by_proc = BlockStatSource(device, sys_root=str(tmp_path / "nothing")).read()
         assert by_sys == by_proc
+        (tmp_path / "diskstats").write_text("   9  9 md9 1 2 3\n")
         with pytest.raises(ActivitySourceError, match="counts nothing"):
-            (tmp_path / "diskstats").write_text("   9  9 md9 1 2 3\n")
             BlockStatSource(device, sys_root="/none", proc_root=str(tmp_path)).read()
 
 
