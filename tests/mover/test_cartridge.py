@@ -247,11 +247,11 @@ def test_killed_while_writing_keeps_every_record_that_was_acknowledged(tmp_path)
             finally:
                 os._exit(1)
         os.close(writer)
-        for _ in range(chance.randrange(1, 60)):
-            os.read(reader, 4)
+        acknowledged = chance.randrange(1, 60)
+        for _ in range(acknowledged):
+            assert len(os.read(reader, 4)) == 4
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        acknowledged = 0
         while chunk := os.read(reader, 4096):
             acknowledged = struct.unpack("<I", chunk[-4:])[0] + 1
         os.close(reader)
