@@ -1,0 +1,196 @@
+"""Where a copy's bytes come from: whole blocks of disks, read ahead; records of tapes, in turn.
+
+Readers yield views of large aligned buffers. A view is valid until the next one is asked for.
+Disks are read ahead of the segment in work by worker threads, never past a write that could change
+what is read (xcopy.md 3.2); tapes only within a segment.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+
+from sbtk.errors import SbtkError
+from sbtk.mover.base import BlockUnit, CheckCondition
+from sbtk.mover.buffers import CHUNK_BYTES, BufferPool, aligned
+from sbtk.mover.copy_abort import CopyAbort, abort, device_failed, device_reported
+from sbtk.mover.endpoint import Endpoint
+from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.sense import Origin
+
+SMALL_BYTES = 128 << 10
+"""Below this a thread costs more than it saves."""
+
+_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class BlockChunk:
+    """One read of a disk: whole blocks, at most ``CHUNK_BYTES``."""
+
+    unit: BlockUnit
+    lba: int
+    length_bytes: int
+
+
+def chunks(unit: BlockUnit, start_byte: int, count_bytes: int) -> Iterator[BlockChunk]:
+    """The reads that cover a byte range, rounded outwards to blocks."""
+    block = unit.block_bytes
+    first, end = start_byte // block, -(-(start_byte + count_bytes) // block)
+    step = CHUNK_BYTES // block
+    for lba in range(first, end, step):
+        yield BlockChunk(unit, lba, min(step, end - lba) * block)
+
+
+class ReadAhead:
+    """Reads disks in the order that was announced, a few buffers before they are needed."""
+
+    def __init__(self, buffers: BufferPool, workers: Executor) -> None:
+        self._buffers = buffers
+        self._workers = workers
+        self._upcoming: Iterator[BlockChunk] = iter(())
+        self._queue: deque[tuple[BlockChunk, memoryview, Future[None]]] = deque()
+
+    def expect(self, upcoming: Iterable[BlockChunk]) -> None:
+        """Announce what will be read; what was announced before is forgotten.
+
+        Only chunks of at least ``SMALL_BYTES`` are worth announcing.
+        """
+        self.close()
+        self._upcoming = iter(upcoming)
+
+    def read(self, chunk: BlockChunk) -> Iterator[memoryview]:
+        """Yield the chunk's bytes once; its buffer goes back when the iterator ends."""
+        buffer = self._taken(chunk)
+        try:
+            yield buffer[: chunk.length_bytes]
+        finally:
+            self._buffers.give(buffer)
+
+    def close(self) -> None:
+        """Wait for the reads that are under way and drop what they read."""
+        wait([future for _, _, future in self._queue])
+        for _, buffer, _ in self._queue:
+            self._buffers.give(buffer)
+        self._queue.clear()
+        self._upcoming = iter(())
+
+    def _taken(self, chunk: BlockChunk) -> memoryview:
+        if chunk.length_bytes >= SMALL_BYTES:
+            self._fill_up()
+            if self._queue and self._queue[0][0] == chunk:
+                _, buffer, future = self._queue.popleft()
+                self._fill_up()
+                try:
+                    future.result()
+                except BaseException:
+                    self._buffers.give(buffer)
+                    raise
+                return buffer
+        buffer = self._buffers.take()
+        try:
+            chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
+        except BaseException:
+            self._buffers.give(buffer)
+            raise
+        return buffer
+
+    def _fill_up(self) -> None:
+        while len(self._queue) < _DEPTH:
+            chunk = next(self._upcoming, None)
+            if chunk is None:
+                return
+            buffer = self._buffers.take()
+            view = buffer[: chunk.length_bytes]
+            future = self._workers.submit(chunk.unit.read_blocks, chunk.lba, view)
+            self._queue.append((chunk, buffer, future))
+
+
+def read_disk(
+    source: Endpoint, start_byte: int, count_bytes: int, *, whole: bool, ahead: ReadAhead
+) -> Iterator[memoryview]:
+    """The bytes of a range of a disk, in pieces.
+
+    Args:
+        source: the disk.
+        start_byte: first byte.
+        count_bytes: bytes that are needed.
+        whole: yield the last block to its end, as a read of whole blocks does.
+        ahead: reads the chunks.
+
+    Raises:
+        CopyAbort: the disk failed.
+    """
+    skip = start_byte % source.block_bytes
+    left = count_bytes + (-(skip + count_bytes) % source.block_bytes if whole else 0)
+    for chunk in chunks(source.block, start_byte, count_bytes):
+        try:
+            for view in ahead.read(chunk):
+                piece = view[skip : skip + left]
+                left -= len(piece)
+                yield piece
+        except (CheckCondition, SbtkError, OSError) as error:
+            raise device_failed(Origin.COPY_SOURCE, error, source.pointer) from error
+        skip = 0
+
+
+def read_tape(source: Endpoint, transfer: int, count_bytes: int) -> Iterator[memoryview]:
+    """Whole transfers of a tape, as many as hold ``count_bytes``.
+
+    Args:
+        source: the drive.
+        transfer: STREAM DEVICE TRANSFER LENGTH: bytes, or records of a fixed length.
+        count_bytes: bytes that are needed.
+
+    Raises:
+        CopyAbort: the drive failed, or met something else than a record of this length; what was
+            read before has been yielded.
+    """
+    record = source.block_bytes if source.fixed else transfer
+    transfers = -(-count_bytes // (transfer * source.record_unit_bytes))
+    records = transfers * (transfer if source.fixed else 1)
+    length_bytes = min(records, max(1, CHUNK_BYTES // record)) * record
+    # Two in turn: one may still be written from while the other is filled (``in_background``).
+    buffers = [aligned(length_bytes) for _ in range(1 if records * record <= length_bytes else 2)]
+    while records:
+        buffer = buffers[0]
+        buffers.reverse()
+        done, stopped = _read_records(source, buffer, record, records)
+        if done:
+            yield buffer[: done * record]
+        if stopped is not None:
+            raise stopped
+        records -= done
+
+
+def in_background(pieces: Iterator[memoryview], workers: Executor) -> Iterator[memoryview]:
+    """The same pieces, each fetched by a worker while the one before it is being used."""
+    future: Future[memoryview | None] = workers.submit(next, pieces, None)
+    try:
+        while (piece := future.result()) is not None:
+            future = workers.submit(next, pieces, None)
+            yield piece
+    finally:
+        wait([future])
+
+
+def _read_records(
+    source: Endpoint, buffer: memoryview, record: int, records: int
+) -> tuple[int, CopyAbort | None]:
+    """Records read into the buffer, and what stopped it before the buffer was full."""
+    count = min(records, len(buffer) // record)
+    for done in range(count):
+        view = buffer[done * record : (done + 1) * record]
+        try:
+            length, told = source.tape.read_record(view)
+        except (CheckCondition, SbtkError, OSError) as error:
+            return done, device_failed(Origin.COPY_SOURCE, error, source.pointer)
+        if told.sense:
+            return done, device_reported(Origin.COPY_SOURCE, told.sense, source.pointer)
+        if length != record:
+            short = length < record
+            code = codes.COPY_TARGET_UNDERRUN if short else codes.COPY_TARGET_OVERRUN
+            return done, abort(code, source.pointer)
+    return count, None

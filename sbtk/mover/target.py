@@ -1,0 +1,203 @@
+"""The target: logical units by number, who may use them, and where each command goes.
+
+It knows no network: ``transport.loopback`` calls it in-process, the portal serves it over iSCSI.
+To an initiator, a unit that it has not been granted does not exist: not in REPORT LUNS, not to
+INQUIRY, and not as a source or destination of a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from threading import Lock
+
+from sbtk.errors import RemoteScsiError, UsageError
+from sbtk.mover.base import LogicalUnit
+from sbtk.mover.copy_manager import OPCODES, CopyManager
+from sbtk.mover.copy_operation import Nexus
+from sbtk.scsi import cdb, inquiry, luns, sense
+from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.limits import Limits, limits
+from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
+
+__all__ = ["Nexus", "Target"]
+
+_THIRD_PARTY = [item for key, item in cdb.COMMANDS.items() if key[0] in OPCODES]
+
+
+class Target:
+    """Logical units, access to them, and one copy manager for all of them.
+
+    Attributes:
+        limits: of the copy manager.
+    """
+
+    def __init__(self, profile: Limits | None = None, *, open_access: bool = False) -> None:
+        """A target without units.
+
+        Args:
+            profile: the copy manager's limits; everything it can do if None.
+            open_access: every initiator may use every unit; meant for the embedded mover.
+        """
+        self.limits = profile or limits("spc")
+        self._open = open_access
+        self._lock = Lock()
+        self._units: dict[int, LogicalUnit] = {}
+        self._granted: dict[str, frozenset[int]] = {}
+        self._manager = CopyManager(self.limits, self._reachable)
+
+    # -- units and access ------------------------------------------------------------------------
+
+    def add(self, lun: int, unit: LogicalUnit) -> None:
+        """Serve ``unit`` as ``lun``; closing the target closes it.
+
+        Raises:
+            UsageError: the number is taken, or another unit has the same designator.
+        """
+        with self._lock:
+            if lun in self._units or not 0 <= lun <= luns.MAX_LUN:
+                raise UsageError(f"LUN {lun} cannot be given to {unit.name}", hint="Take another")
+            same = [
+                item.name for item in self._units.values() if item.designator == unit.designator
+            ]
+            if same:
+                raise UsageError(
+                    f"{unit.name} and {same[0]} have the same designator",
+                    hint="Every unit needs a name of its own",
+                )
+            self._units[lun] = unit
+        page = partial(self.limits.vpd_page().encode, unit.peripheral_device_type)
+        commands = [item for item in _THIRD_PARTY if self.limits.has(item)]
+        unit.announce({inquiry.THIRD_PARTY_COPY: page}, commands)
+
+    def remove(self, lun: int) -> LogicalUnit:
+        """Stop serving a LUN and hand its unit back, open; grants of the number are gone.
+
+        Raises:
+            UsageError: there is no such LUN.
+        """
+        with self._lock:
+            unit = self._units.pop(lun, None)
+            self._granted = {name: held - {lun} for name, held in self._granted.items()}
+        if unit is None:
+            raise UsageError(f"LUN {lun} does not exist")
+        return unit
+
+    def grant(self, initiator: str, lun: int) -> None:
+        """Let an initiator use a LUN.
+
+        Raises:
+            UsageError: there is no such LUN.
+        """
+        with self._lock:
+            if lun not in self._units:
+                raise UsageError(f"LUN {lun} does not exist", hint="Add it before granting it")
+            self._granted[initiator] = self._granted.get(initiator, frozenset()) | {lun}
+
+    def revoke(self, initiator: str, lun: int) -> None:
+        """Take a LUN from an initiator; no more than that happens if it had none."""
+        with self._lock:
+            self._granted[initiator] = self._granted.get(initiator, frozenset()) - {lun}
+
+    def luns(self, initiator: str) -> tuple[int, ...]:
+        """LUNs that an initiator may use, ascending."""
+        with self._lock:
+            if self._open:
+                return tuple(sorted(self._units))
+            return tuple(sorted(self._granted.get(initiator, frozenset()) & self._units.keys()))
+
+    def unit(self, lun: int) -> LogicalUnit:
+        """The unit behind a LUN, whoever may use it.
+
+        Raises:
+            UsageError: there is no such LUN.
+        """
+        with self._lock:
+            if lun not in self._units:
+                raise UsageError(f"LUN {lun} does not exist")
+            return self._units[lun]
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        nexus: Nexus,
+        lun: int,
+        raw: bytes,
+        data_out: ByteView = b"",
+        data_in_bytes: int = 0,
+    ) -> Response:
+        """Run one command of one nexus.
+
+        Args:
+            nexus: who sends it.
+            lun: the LUN it is sent to.
+            raw: the CDB.
+            data_out: what came with it.
+            data_in_bytes: most bytes that may go back.
+        """
+        granted = self.luns(nexus.initiator)
+        if not raw:
+            return _illegal(codes.INVALID_COMMAND_OPERATION_CODE)
+        if raw[0] == cdb.ReportLuns.OPCODE:
+            return _report_luns(raw, granted, data_in_bytes)
+        if lun not in granted:
+            return _no_unit(raw, data_in_bytes)
+        unit = self.unit(lun)
+        if raw[0] in OPCODES:
+            return self._manager.execute(nexus, unit, raw, data_out, data_in_bytes)
+        return unit.execute(raw, data_out, data_in_bytes, initiator=nexus.initiator)
+
+    def nexus_lost(self, nexus: Nexus) -> None:
+        """A session ended: results kept for it are dropped, its copies go on."""
+        self._manager.nexus_lost(nexus)
+
+    def reset(self) -> None:
+        """A reset: all copies are stopped before this returns."""
+        self._manager.abort_all()
+
+    def close(self) -> None:
+        """Stop all copies and close all units; safe to call twice."""
+        self._manager.close()
+        with self._lock:
+            units, self._units = list(self._units.values()), {}
+        for unit in units:
+            unit.close()
+
+    def _reachable(self, initiator: str) -> Iterable[LogicalUnit]:
+        granted = self.luns(initiator)
+        with self._lock:
+            return [self._units[lun] for lun in granted if lun in self._units]
+
+
+def _report_luns(raw: bytes, granted: tuple[int, ...], data_in_bytes: int) -> Response:
+    try:
+        command = cdb.ReportLuns.decode(raw)
+    except RemoteScsiError:
+        return _illegal(codes.INVALID_FIELD_IN_CDB)
+    if command.select_report not in (0x00, 0x01, 0x02):
+        pointed = sense.invalid_field(codes.INVALID_FIELD_IN_CDB, 2, in_cdb=True)
+        return Response(CHECK_CONDITION, b"", pointed)
+    # 01h asks for well known units only, of which there are none (SPC-4 table 289).
+    data = luns.encode_report(() if command.select_report == 0x01 else granted)
+    return Response(data_in=data[: min(data_in_bytes, command.allocation_bytes)])
+
+
+def _no_unit(raw: bytes, data_in_bytes: int) -> Response:
+    """What a LUN without a unit answers (SPC-4 6.6.1, 6.39.1; SAM-5 5.13)."""
+    missing = sense.fixed(codes.ILLEGAL_REQUEST, *codes.LOGICAL_UNIT_NOT_SUPPORTED)
+    if raw[0] == cdb.Inquiry.OPCODE and len(raw) >= cdb.Inquiry.SIZE_BYTES:
+        command = cdb.Inquiry.decode(raw)
+        if not command.evpd:
+            data = inquiry.StandardInquiry(
+                device_type=inquiry.UNKNOWN_DEVICE, qualifier=inquiry.NO_LOGICAL_UNIT
+            ).encode()
+            return Response(data_in=data[: min(data_in_bytes, command.allocation_bytes)])
+    if raw[0] == cdb.RequestSense.OPCODE and len(raw) >= cdb.RequestSense.SIZE_BYTES:
+        most = min(data_in_bytes, cdb.RequestSense.decode(raw).allocation_bytes)
+        return Response(data_in=missing[:most])
+    return Response(CHECK_CONDITION, b"", missing)
+
+
+def _illegal(code: tuple[int, int]) -> Response:
+    return Response(CHECK_CONDITION, b"", sense.fixed(codes.ILLEGAL_REQUEST, *code))
