@@ -19,7 +19,7 @@ def match(paths: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     """Which of ``paths`` a glob matches, as booleans.
 
     Raises:
-        UsageError: the pattern is empty or has a set that is not closed.
+        UsageError: the pattern is empty, or has a set that is not closed or runs backwards.
     """
     return pc.match_substring_regex(paths, to_regex(pattern), ignore_case=True)
 
@@ -28,7 +28,7 @@ def to_regex(pattern: str) -> str:
     """The regular expression (RE2) that finds a match of the glob in a path.
 
     Raises:
-        UsageError: the pattern is empty or has a set that is not closed.
+        UsageError: the pattern is empty, or has a set that is not closed or runs backwards.
     """
     plain = pattern.replace("\\", "/").removeprefix("./")
     whole = "/" in plain
@@ -42,7 +42,14 @@ def to_regex(pattern: str) -> str:
     while at < len(plain):
         part, at = _token(plain, at)
         parts.append(part)
-    return rf"{'^' if whole else '(?:^|/)'}(?s:{''.join(parts)})$"
+    expression = rf"{'^' if whole else '(?:^|/)'}(?s:{''.join(parts)})$"
+    try:
+        pc.match_substring_regex(pa.scalar(""), expression)
+    except pa.ArrowInvalid as error:
+        raise UsageError(
+            f"{pattern!r} is no pattern", hint="A set runs upwards, as in [a-z]"
+        ) from error
+    return expression
 
 
 def _token(plain: str, at: int) -> tuple[str, int]:

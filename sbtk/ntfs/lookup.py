@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sbtk.errors import StreamNotFoundError
-from sbtk.ntfs.layout import ROOT_RECORD, AttributeType
+from sbtk.ntfs.layout import REFERENCE_MASK, ROOT_RECORD, AttributeType
 from sbtk.ntfs.tables import Tables
 
 _TYPES = {f"${kind.name}": int(kind) for kind in AttributeType}
@@ -89,8 +89,9 @@ def path_of(tables: Tables, record: int) -> str:
         StreamNotFoundError: no base record in use has this number.
     """
     records = tables.files["record"].to_numpy()
-    row = int(np.searchsorted(records, np.uint64(max(record, 0))))
-    if record < 0 or row == len(records) or int(records[row]) != record:
+    wanted = min(max(record, 0), REFERENCE_MASK)
+    row = int(np.searchsorted(records, np.uint64(wanted)))
+    if wanted != record or row == len(records) or int(records[row]) != record:
         raise StreamNotFoundError(
             f"record {record} of {_source(tables)} is not in use, or extends another record",
             hint="sbtk files lists the records of files",
