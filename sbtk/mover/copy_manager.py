@@ -15,7 +15,7 @@ from typing import Any
 from sbtk.errors import RemoteScsiError
 from sbtk.mover.base import CheckCondition, LogicalUnit
 from sbtk.mover.copy_check import check_list, header_bytes
-from sbtk.mover.copy_operation import CopyOperation, Nexus, keeps_results
+from sbtk.mover.copy_operation import CopyOperation, initiator_of, keeps_results
 from sbtk.mover.endpoint import Resolver
 from sbtk.mover.engine import CopyResources, Engine
 from sbtk.mover.held_data import HeldData
@@ -36,7 +36,7 @@ _WORKERS = 4
 Reachable = Callable[[str], Iterable[LogicalUnit]]
 """The units that an initiator may use."""
 
-_Key = tuple[Nexus, int]
+_Key = tuple[str, int]
 
 
 class CopyManager:
@@ -53,7 +53,7 @@ class CopyManager:
 
     def execute(
         self,
-        nexus: Nexus,
+        nexus: str,
         receiver: LogicalUnit,
         raw: bytes,
         data_out: ByteView,
@@ -70,7 +70,7 @@ class CopyManager:
         most = min(data_in_bytes, getattr(command, "allocation_bytes", 0))
         return Response(data_in=answer[:most])
 
-    def nexus_lost(self, nexus: Nexus) -> None:
+    def nexus_lost(self, nexus: str) -> None:
         """Drop the results of a nexus; copies that run go on (SPC-4 5.17.4.6)."""
         with self._lock:
             for key in [key for key in self._operations if key[0] == nexus]:
@@ -78,18 +78,29 @@ class CopyManager:
                 if operation.running:
                     self._nameless.append(operation)
 
-    def abort_all(self) -> None:
-        """Stop every copy and wait until none has a command under way: a reset."""
+    def abort(self, receiver: LogicalUnit | None, nexus: str | None = None) -> None:
+        """Stop copies and wait until none of them has a command under way (SPC-4 5.17.4.5).
+
+        Args:
+            receiver: stop what was sent to this unit; everything if None.
+            nexus: only what this nexus has in the foreground; of all nexuses if None.
+        """
         with self._lock:
-            running = [item for item in self._all() if item.running]
-        for operation in running:
+            chosen = [
+                item
+                for item in self._all()
+                if item.running
+                and (receiver is None or receiver is item.receiver)
+                and (nexus is None or (item.nexus == nexus and not item.command.immediate))
+            ]
+        for operation in chosen:
             operation.cancel.set()
-        for operation in running:
+        for operation in chosen:
             operation.finished.wait()
 
     def close(self) -> None:
         """Stop every copy and release the threads."""
-        self.abort_all()
+        self.abort(None)
         self._resources.workers.shutdown()
 
     # -- EXTENDED COPY ---------------------------------------------------------------------------
@@ -106,7 +117,7 @@ class CopyManager:
 
     def _copy(
         self,
-        nexus: Nexus,
+        nexus: str,
         receiver: LogicalUnit,
         command: c.ExtendedCopyLid1 | c.ExtendedCopyLid4,
         data_out: ByteView,
@@ -115,9 +126,9 @@ class CopyManager:
             return Response()
         lid4 = isinstance(command, c.ExtendedCopyLid4)
         items = check_list(data_out, command.parameter_list_bytes, self.limits, lid4=lid4)
-        operation = CopyOperation(nexus, items, HeldData(self.limits.held_data_bytes))
+        operation = CopyOperation(nexus, receiver, items, HeldData(self.limits.held_data_bytes))
         self._register(operation)
-        engine = self._engine(operation, receiver)
+        engine = self._engine(operation)
         if not items.immediate:
             return operation.run(engine)
         background = Thread(target=operation.run, args=(engine,), name="sbtk-copy", daemon=True)
@@ -128,9 +139,9 @@ class CopyManager:
             raise _illegal(codes.INSUFFICIENT_RESOURCES) from error
         return Response()
 
-    def _engine(self, operation: CopyOperation, receiver: LogicalUnit) -> Engine:
+    def _engine(self, operation: CopyOperation) -> Engine:
         items = operation.command
-        initiator = operation.nexus.initiator
+        initiator = initiator_of(operation.nexus)
 
         def find(wanted: Designator) -> LogicalUnit | None:
             if (wanted.code_set, wanted.association, wanted.kind) != (BINARY, LOGICAL_UNIT, NAA):
@@ -141,7 +152,7 @@ class CopyManager:
         start = header_bytes(lid4=items.lid4)
         return Engine(
             items,
-            Resolver(items.cscds, start, receiver, find, self.limits.cscd_ids),
+            Resolver(items.cscds, start, operation.receiver, find, self.limits.cscd_ids),
             self.limits,
             self._resources,
             held=operation.held,
@@ -182,49 +193,49 @@ class CopyManager:
 
     # -- questions -------------------------------------------------------------------------------
 
-    def _find(self, nexus: Nexus, list_id: int) -> CopyOperation:
+    def _find(self, nexus: str, list_id: int) -> CopyOperation:
         with self._lock:
             operation = self._operations.get((nexus, list_id))
         if operation is None:
             raise _refuse_cdb(_LIST_ID_BYTE)
         return operation
 
-    def _abort(self, nexus: Nexus, command: c.CopyOperationAbort) -> bytes:
+    def _abort(self, nexus: str, command: c.CopyOperationAbort) -> bytes:
         operation = self._find(nexus, command.list_id)
         operation.cancel.set()
         operation.finished.wait()
         return b""
 
-    def _parameters(self, _nexus: Nexus, _command: c.ReceiveCopyOperatingParameters) -> bytes:
+    def _parameters(self, _nexus: str, _command: c.ReceiveCopyOperatingParameters) -> bytes:
         return self.limits.operating_parameters().encode()
 
-    def _status_lid1(self, nexus: Nexus, command: c.ReceiveCopyStatusLid1) -> bytes:
+    def _status_lid1(self, nexus: str, command: c.ReceiveCopyStatusLid1) -> bytes:
         operation = self._untold(nexus, command.list_id, "status", finished=False)
         answer = operation.status_lid1()
         if answer[4] & 0x7F != results.LID1_IN_PROGRESS:
             self._tell(operation, "status")
         return answer
 
-    def _data_lid1(self, nexus: Nexus, command: c.ReceiveCopyDataLid1) -> bytes:
+    def _data_lid1(self, nexus: str, command: c.ReceiveCopyDataLid1) -> bytes:
         operation = self._untold(nexus, command.list_id, "data")
         answer = results.encode_held_lid1(operation.held.data)
         if not command.allocation_bytes or command.allocation_bytes >= len(answer):
             self._tell(operation, "data")
         return answer
 
-    def _failure_lid1(self, nexus: Nexus, command: c.ReceiveCopyFailureDetailsLid1) -> bytes:
+    def _failure_lid1(self, nexus: str, command: c.ReceiveCopyFailureDetailsLid1) -> bytes:
         operation = self._untold(nexus, command.list_id, "failure")
         self._tell(operation, "failure")
         return operation.failure_details()
 
-    def _status_lid4(self, nexus: Nexus, command: c.ReceiveCopyStatusLid4) -> bytes:
+    def _status_lid4(self, nexus: str, command: c.ReceiveCopyStatusLid4) -> bytes:
         return self._find(nexus, command.list_id).status_lid4(with_held=False)
 
-    def _data_lid4(self, nexus: Nexus, command: c.ReceiveCopyDataLid4) -> bytes:
+    def _data_lid4(self, nexus: str, command: c.ReceiveCopyDataLid4) -> bytes:
         return self._find(nexus, command.list_id).status_lid4(with_held=True)
 
     def _untold(
-        self, nexus: Nexus, list_id: int, result: str, *, finished: bool = True
+        self, nexus: str, list_id: int, result: str, *, finished: bool = True
     ) -> CopyOperation:
         """The copy, if this result of it can still be fetched with a LID1 command."""
         operation = self._find(nexus, list_id)
@@ -246,7 +257,7 @@ def _refuse_cdb(byte: int, code: tuple[int, int] = codes.INVALID_FIELD_IN_CDB) -
     return CheckCondition(sense.invalid_field(code, byte, in_cdb=True))
 
 
-_ANSWERS: dict[type[cdb.Cdb], Callable[[CopyManager, Nexus, Any], bytes]] = {
+_ANSWERS: dict[type[cdb.Cdb], Callable[[CopyManager, str, Any], bytes]] = {
     c.CopyOperationAbort: CopyManager._abort,
     c.ReceiveCopyOperatingParameters: CopyManager._parameters,
     c.ReceiveCopyStatusLid1: CopyManager._status_lid1,

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from threading import Event
 
+from sbtk.mover.base import LogicalUnit
 from sbtk.mover.copy_abort import CopyAbort
 from sbtk.mover.engine import CopyProgress, Engine
 from sbtk.mover.held_data import HeldData
@@ -23,17 +24,9 @@ _INTERNAL = Response(
 )
 
 
-@dataclass(frozen=True)
-class Nexus:
-    """An I_T nexus: list identifiers live on it (SPC-4 6.4.3.2).
-
-    Attributes:
-        initiator: name that access is granted to.
-        session: tells several logins of one initiator apart.
-    """
-
-    initiator: str
-    session: str = ""
+def initiator_of(nexus: str) -> str:
+    """The initiator's name in that of an I_T nexus: ``iqn...,i,0x<ISID>`` (RFC 7143 4.2.7.3)."""
+    return nexus.partition(",")[0]
 
 
 @dataclass
@@ -41,7 +34,8 @@ class CopyOperation:
     """A copy that runs or has ended.
 
     Attributes:
-        nexus: where it came from.
+        nexus: name of the I_T nexus it came from; its list id lives there.
+        receiver: the unit it was sent to.
         command: its parameter list.
         held: what its hold and digest segments left.
         progress: how far it is.
@@ -51,7 +45,8 @@ class CopyOperation:
         told: which of its results have been fetched and are gone (LID1 rules).
     """
 
-    nexus: Nexus
+    nexus: str
+    receiver: LogicalUnit
     command: ParameterList
     held: HeldData
     progress: CopyProgress = field(default_factory=CopyProgress)

@@ -14,15 +14,14 @@ from threading import Lock
 from sbtk.errors import RemoteScsiError, UsageError
 from sbtk.mover.base import LogicalUnit
 from sbtk.mover.copy_manager import OPCODES, CopyManager
-from sbtk.mover.copy_operation import Nexus
-from sbtk.scsi import cdb, inquiry, luns, sense
+from sbtk.mover.copy_operation import initiator_of
+from sbtk.scsi import cdb as cdbs
+from sbtk.scsi import inquiry, luns, sense
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.limits import Limits, limits
 from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
 
-__all__ = ["Nexus", "Target"]
-
-_THIRD_PARTY = [item for key, item in cdb.COMMANDS.items() if key[0] in OPCODES]
+_THIRD_PARTY = [item for key, item in cdbs.COMMANDS.items() if key[0] in OPCODES]
 
 
 class Target:
@@ -121,40 +120,57 @@ class Target:
 
     def execute(
         self,
-        nexus: Nexus,
+        nexus: str,
         lun: int,
-        raw: bytes,
+        cdb: bytes,
         data_out: ByteView = b"",
         data_in_bytes: int = 0,
     ) -> Response:
         """Run one command of one nexus.
 
         Args:
-            nexus: who sends it.
+            nexus: name of the I_T nexus that sends it; its initiator's name comes first, then
+                a comma and what tells its sessions apart.
             lun: the LUN it is sent to.
-            raw: the CDB.
+            cdb: the command descriptor block.
             data_out: what came with it.
             data_in_bytes: most bytes that may go back.
         """
-        granted = self.luns(nexus.initiator)
-        if not raw:
+        granted = self.luns(initiator_of(nexus))
+        if not cdb:
             return _illegal(codes.INVALID_COMMAND_OPERATION_CODE)
-        if raw[0] == cdb.ReportLuns.OPCODE:
-            return _report_luns(raw, granted, data_in_bytes)
+        if cdb[0] == cdbs.ReportLuns.OPCODE:
+            return _report_luns(cdb, granted, data_in_bytes)
         if lun not in granted:
-            return _no_unit(raw, data_in_bytes)
+            return _no_unit(cdb, data_in_bytes)
         unit = self.unit(lun)
-        if raw[0] in OPCODES:
-            return self._manager.execute(nexus, unit, raw, data_out, data_in_bytes)
-        return unit.execute(raw, data_out, data_in_bytes, initiator=nexus.initiator)
+        if cdb[0] in OPCODES:
+            return self._manager.execute(nexus, unit, cdb, data_out, data_in_bytes)
+        return unit.execute(cdb, data_out, data_in_bytes, initiator=nexus)
 
-    def nexus_lost(self, nexus: Nexus) -> None:
+    def nexus_lost(self, nexus: str) -> None:
         """A session ended: results kept for it are dropped, its copies go on."""
         self._manager.nexus_lost(nexus)
 
-    def reset(self) -> None:
-        """A reset: all copies are stopped before this returns."""
-        self._manager.abort_all()
+    def is_sequential(self, lun: int) -> bool:
+        """Whether commands for this LUN must run in the order they came: tapes."""
+        with self._lock:
+            unit = self._units.get(lun)
+        return unit is not None and unit.peripheral_device_type == inquiry.TAPE
+
+    def abort(self, nexus: str, lun: int) -> None:
+        """End the copies that this nexus has in the foreground on a LUN."""
+        with self._lock:
+            unit = self._units.get(lun)
+        if unit is not None and lun in self.luns(initiator_of(nexus)):
+            self._manager.abort(unit, nexus)
+
+    def reset(self, nexus: str, lun: int) -> None:
+        """Logical unit reset: all copies that were sent to this LUN end."""
+        with self._lock:
+            unit = self._units.get(lun)
+        if unit is not None and lun in self.luns(initiator_of(nexus)):
+            self._manager.abort(unit)
 
     def close(self) -> None:
         """Stop all copies and close all units; safe to call twice."""
@@ -170,9 +186,9 @@ class Target:
             return [self._units[lun] for lun in granted if lun in self._units]
 
 
-def _report_luns(raw: bytes, granted: tuple[int, ...], data_in_bytes: int) -> Response:
+def _report_luns(cdb: bytes, granted: tuple[int, ...], data_in_bytes: int) -> Response:
     try:
-        command = cdb.ReportLuns.decode(raw)
+        command = cdbs.ReportLuns.decode(cdb)
     except RemoteScsiError:
         return _illegal(codes.INVALID_FIELD_IN_CDB)
     if command.select_report not in (0x00, 0x01, 0x02):
@@ -183,18 +199,18 @@ def _report_luns(raw: bytes, granted: tuple[int, ...], data_in_bytes: int) -> Re
     return Response(data_in=data[: min(data_in_bytes, command.allocation_bytes)])
 
 
-def _no_unit(raw: bytes, data_in_bytes: int) -> Response:
+def _no_unit(cdb: bytes, data_in_bytes: int) -> Response:
     """What a LUN without a unit answers (SPC-4 6.6.1, 6.39.1; SAM-5 5.13)."""
     missing = sense.fixed(codes.ILLEGAL_REQUEST, *codes.LOGICAL_UNIT_NOT_SUPPORTED)
-    if raw[0] == cdb.Inquiry.OPCODE and len(raw) >= cdb.Inquiry.SIZE_BYTES:
-        command = cdb.Inquiry.decode(raw)
+    if cdb[0] == cdbs.Inquiry.OPCODE and len(cdb) >= cdbs.Inquiry.SIZE_BYTES:
+        command = cdbs.Inquiry.decode(cdb)
         if not command.evpd:
             data = inquiry.StandardInquiry(
                 device_type=inquiry.UNKNOWN_DEVICE, qualifier=inquiry.NO_LOGICAL_UNIT
             ).encode()
             return Response(data_in=data[: min(data_in_bytes, command.allocation_bytes)])
-    if raw[0] == cdb.RequestSense.OPCODE and len(raw) >= cdb.RequestSense.SIZE_BYTES:
-        most = min(data_in_bytes, cdb.RequestSense.decode(raw).allocation_bytes)
+    if cdb[0] == cdbs.RequestSense.OPCODE and len(cdb) >= cdbs.RequestSense.SIZE_BYTES:
+        most = min(data_in_bytes, cdbs.RequestSense.decode(cdb).allocation_bytes)
         return Response(data_in=missing[:most])
     return Response(CHECK_CONDITION, b"", missing)
 

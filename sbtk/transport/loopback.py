@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sbtk.errors import TransportError
-from sbtk.mover.copy_operation import Nexus
 from sbtk.mover.target import Target
 from sbtk.transport.base import ByteView, Response
 
@@ -11,13 +10,14 @@ from sbtk.transport.base import ByteView, Response
 class Loopback:
     """One nexus to one LUN of a target."""
 
-    def __init__(self, target: Target, lun: int, nexus: Nexus, *, name: str = "") -> None:
+    def __init__(self, target: Target, lun: int, nexus: str, *, name: str = "") -> None:
         """Lead to ``lun``; several transports may share a nexus, and with it its list ids.
 
         Args:
             target: the mover.
             lun: the unit.
-            nexus: as whom commands are sent.
+            nexus: as whom commands are sent: the initiator's name, and a comma and more where
+                it has several sessions.
             name: the location, for messages; the unit's name if empty.
         """
         self._target = target
