@@ -44,8 +44,6 @@ def load(name: str = "") -> Kernels:
         return Kernels(
             "numba", kernels_numba.decode, kernels_paths.path_lengths, kernels_paths.path_fill
         )
-    from sbtk.ntfs import kernels_numpy
+    from sbtk.ntfs import kernels_numpy, paths_numpy
 
-    return Kernels(
-        "numpy", kernels_numpy.decode, kernels_numpy.path_lengths, kernels_numpy.path_fill
-    )
+    return Kernels("numpy", kernels_numpy.decode, paths_numpy.path_lengths, paths_numpy.path_fill)
