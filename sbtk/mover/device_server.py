@@ -230,12 +230,13 @@ class DeviceServer:
             raise refuse(codes.INVALID_FIELD_IN_CDB, cdb.LogSense.byte_of("parameter_pointer"))
         moved, block_bytes = self.counters()
         with moved.lock:
-            return log.GeneralStatistics(
+            statistics = log.GeneralStatistics(
                 read_commands=moved.read_commands,
                 write_commands=moved.write_commands,
                 blocks_received=moved.write_bytes // block_bytes,
                 blocks_transmitted=moved.read_bytes // block_bytes,
-            ).encode()
+            )
+        return log.general_statistics(statistics)
 
     def _persistent_reserve_in(self, command: cdb.PersistentReserveIn, _data: ByteView) -> bytes:
         if command.action > reports.READ_FULL_STATUS:

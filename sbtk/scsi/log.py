@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sbtk.errors import RemoteScsiError
-from sbtk.scsi.layout import Layout, UInt
-from sbtk.transport.base import ByteView
+from sbtk.scsi.layout import ByteView, Layout, UInt
 
 SUPPORTED_LOG_PAGES = 0x00
 GENERAL_STATISTICS = 0x19
 _PARAMETER_CODE = 0x0001
+_IDLE_TIME, _TIME_INTERVAL = 0x02, 0x03
+_BINARY_LIST = 0x03  # FORMAT AND LINKING (SPC-4 7.3.2.2 table 345)
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class GeneralStatistics(Layout):
 
     SIZE_BYTES = 4 + 4 + 64
     # Page code and length; parameter 0001h, control byte (binary list format), its length.
-    CONSTANT = ((0, GENERAL_STATISTICS), (3, 68), (5, _PARAMETER_CODE), (6, 0x03), (7, 64))
+    CONSTANT = ((0, GENERAL_STATISTICS), (3, 68), (5, _PARAMETER_CODE), (6, _BINARY_LIST), (7, 64))
     read_commands: Annotated[int, UInt(8, 8)] = 0
     write_commands: Annotated[int, UInt(16, 8)] = 0
     blocks_received: Annotated[int, UInt(24, 8)] = 0  # written to the unit
@@ -54,6 +55,17 @@ class GeneralStatistics(Layout):
                 return cls.decode(bytes(4) + bytes(data[position : position + 68]))
             position += 4 + length
         raise RemoteScsiError("log page 19h came without its statistics parameter", byte_offset=4)
+
+
+def general_statistics(statistics: GeneralStatistics) -> bytes:
+    """The whole log page 19h: the statistics, then idle time and time interval, both untold.
+
+    SPC-4 7.3.6 has the three parameters in this order; sg_logs reads a page only with all three.
+    """
+    parameters = statistics.encode()[_LogHeader.SIZE_BYTES :]
+    for code in (_IDLE_TIME, _TIME_INTERVAL):
+        parameters += bytes((0, code, _BINARY_LIST, 8)) + bytes(8)
+    return _LogHeader(GENERAL_STATISTICS, 0, len(parameters)).encode() + parameters
 
 
 @dataclass(frozen=True)
