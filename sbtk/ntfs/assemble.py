@@ -124,6 +124,7 @@ def build_names(rows: Rows, owners: Owners, paths: PathBuilder) -> pa.Table:
         for name in columns:
             columns[name] = columns[name][order]
         del order
+    names = paths.escape_dots(owner, names)
     sequence_of = np.full(rows.record_count, -1, np.int32)
     sequence_of[rows["record"][owners.base_rows]] = rows["sequence"][owners.base_rows]
     path = paths.build(owner, columns, names, sequence_of)

@@ -56,6 +56,11 @@ class Fault(IntEnum):
     STANDARD_INFORMATION = 14
     NAME_TEXT = 15
 
+    @property
+    def code(self) -> str:
+        """The finding's code, ``"run-list-coverage"``."""
+        return self.name.lower().replace("_", "-")
+
 
 FAULT_TEXT = {
     Fault.RECORD_TORN_MARK: "the record is marked BAAD: a write to it was torn",

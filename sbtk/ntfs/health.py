@@ -14,8 +14,8 @@ from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType, SystemRecord
 from sbtk.ntfs.mft import MftReader
 from sbtk.ntfs.record import RecordError, fix_up
-from sbtk.ntfs.system import find_stream
-from sbtk.ntfs.tables import Tables
+from sbtk.ntfs.system import SystemFiles
+from sbtk.ntfs.tables import VolumeInfo
 
 MIRRORED_RECORDS = 4
 _LOG_PAGE_LIMITS_BYTES = (512, 65536)
@@ -25,14 +25,14 @@ _HIBERNATED = (b"hibr", b"HIBR")
 
 
 def check(
-    device: BlockDevice, boot: BootSector, mft: MftReader, tables: Tables, findings: FindingList
-) -> None:
-    """Fill the health fields of ``tables.volume`` and add the findings that belong to them."""
-    volume = tables.volume
+    device: BlockDevice, boot: BootSector, mft: MftReader, files: SystemFiles, names: pa.Table,
+    volume: VolumeInfo, findings: FindingList,
+) -> None:  # fmt: skip
+    """Fill the health fields of ``volume`` and add the findings that belong to them."""
     volume.mirror = compare_mirror(device, boot, mft, findings)
-    _read_volume_record(mft, tables, findings)
-    volume.log = _check_log(device, boot, tables, findings)
-    volume.hibernated = _check_hibernation(device, boot, tables, mft, findings)
+    _read_volume_record(mft, volume, findings)
+    volume.log = _check_log(files, findings)
+    volume.hibernated = _check_hibernation(files, names, mft, findings)
 
 
 def compare_mirror(
@@ -75,9 +75,8 @@ def _content(raw: bytes) -> bytes:
     return fixed[:start] + fixed[end:used_bytes]
 
 
-def _read_volume_record(mft: MftReader, tables: Tables, findings: FindingList) -> None:
+def _read_volume_record(mft: MftReader, volume: VolumeInfo, findings: FindingList) -> None:
     """Label, version and the dirty flag, from record 3."""
-    volume = tables.volume
     try:
         record = mft.read_record(SystemRecord.VOLUME)
     except (RecordError, DeviceReadError) as error:
@@ -103,9 +102,9 @@ def _read_volume_record(mft: MftReader, tables: Tables, findings: FindingList) -
         )  # fmt: skip
 
 
-def _check_log(device: BlockDevice, boot: BootSector, tables: Tables, findings: FindingList) -> str:
+def _check_log(files: SystemFiles, findings: FindingList) -> str:
     """State of $LogFile: ``VolumeInfo.log``."""
-    stream = find_stream(device, boot, tables, SystemRecord.LOG_FILE)
+    stream = files.data_of(SystemRecord.LOG_FILE)
     if stream is None:
         findings.add("error", "log-unread", "$LogFile has no run list", record=2)
         return "unread"
@@ -168,17 +167,15 @@ def _restart_page(data: bytes) -> tuple[int, str, int] | None:
 
 
 def _check_hibernation(
-    device: BlockDevice, boot: BootSector, tables: Tables, mft: MftReader, findings: FindingList
+    files: SystemFiles, names: pa.Table, mft: MftReader, findings: FindingList
 ) -> bool:
     """Whether hiberfil.sys in the root holds the image of a system that will resume."""
-    in_root = tables.names.filter(
-        pc.equal(tables.names["parent"], pa.scalar(layout.ROOT_RECORD, pa.uint64()))
-    )
+    in_root = names.filter(pc.equal(names["parent"], pa.scalar(layout.ROOT_RECORD, pa.uint64())))
     rows = np.flatnonzero(pc.equal(pc.utf8_lower(in_root["name"]), _HIBERNATION_FILE).to_numpy())
     if not len(rows):
         return False
     record = int(in_root["record"][int(rows[0])].as_py())
-    stream = find_stream(device, boot, tables, record)
+    stream = files.data_of(record)
     try:
         if stream is not None:
             head = stream.read(4096)

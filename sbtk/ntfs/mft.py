@@ -7,6 +7,8 @@ far as the parts that are already known reach, until nothing new turns up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError, VolumeDamagedError
 from sbtk.ntfs.attribute_list import ListEntry, parse
@@ -52,9 +54,7 @@ class MftReader:
         listed = first.find(AttributeType.ATTRIBUTE_LIST)
         if listed is not None:
             self._follow_list(listed)
-        self.record_count = max(
-            0, min(self._data_bytes, self.stream.covered_bytes) // boot.record_bytes
-        )
+        self.record_count = self._count_records()
 
     @property
     def runs(self) -> list[Run]:
@@ -94,6 +94,27 @@ class MftReader:
     def _rebuild(self) -> None:
         self._runs.sort(key=lambda run: run.vcn)
         self.stream = ClusterStream.from_runs(self._device, self.boot.cluster_bytes, self._runs)
+
+    def _count_records(self) -> int:
+        """Records within $MFT's size, its runs, and the bytes that the device has."""
+        claimed_bytes = min(self._data_bytes, self.stream.covered_bytes)
+        real_bytes = sum(run.clusters for run in self._runs if run.lcn >= 0)
+        held_bytes = min(real_bytes * self.boot.cluster_bytes, self._device.size_bytes)
+        if claimed_bytes > held_bytes and not self.parts_missing:
+            self._findings.add(
+                "error", "mft-size",
+                f"$MFT claims {claimed_bytes} bytes and has clusters for {held_bytes}", record=0,
+            )  # fmt: skip
+        limit_bytes = max(held_bytes, 0) if not self.parts_missing else self._device.size_bytes
+        return max(0, min(claimed_bytes, limit_bytes)) // self.boot.record_bytes
+
+    def _add_runs(self, runs: Iterable[Run]) -> None:
+        """Take a piece's runs, except where another piece has said where those VCNs lie."""
+        for run in runs:
+            end_vcn = run.vcn + run.clusters
+            if not any(run.vcn < k.vcn + k.clusters and k.vcn < end_vcn for k in self._runs):
+                self._runs.append(run)
+        self._rebuild()
 
     def _read_record_0(self) -> tuple[Record, Attribute]:
         reasons = []
@@ -177,10 +198,6 @@ class MftReader:
                 and not (attribute.name or attribute.resident or attribute.run_error)
                 and attribute.lowest_vcn == entry.lowest_vcn
             ):
-                known_end_vcn = max((run.vcn + run.clusters for run in self._runs), default=0)
-                if attribute.lowest_vcn >= known_end_vcn:
-                    self._runs.extend(attribute.runs)
-                    self._rebuild()
-                    return True
-                return any(run.vcn == attribute.lowest_vcn for run in self._runs)
+                self._add_runs(attribute.runs)
+                return True
         return False

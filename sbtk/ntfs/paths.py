@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sbtk.ntfs.chunk import I32, I64, U8
+from sbtk.ntfs.chunk import ESCAPE, FAULT_TEXT, I32, I64, U8, Fault
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import Kernels
 from sbtk.ntfs.layout import ROOT_RECORD, Namespace, SystemRecord
@@ -60,6 +60,22 @@ class PathBuilder:
         self._budget_bytes = _BUDGET_BYTES + mft_bytes
         self._first = np.empty(0, np.int32)
 
+    def escape_dots(self, record: I64, names: pa.LargeStringArray) -> pa.LargeStringArray:
+        """Escape "." and "..", which lead elsewhere as parts of a path; the root keeps its name."""
+        short = np.diff(text_buffers(names)[0]) <= 2
+        rows = np.flatnonzero(short & (record != ROOT_RECORD))
+        rows = np.array([row for row in rows if names[row].as_py() in (".", "..")], np.int64)
+        if not len(rows):
+            return names
+        for row in rows:
+            self._findings.add(
+                "info", Fault.NAME_TEXT.code, FAULT_TEXT[Fault.NAME_TEXT], record=int(record[row])
+            )
+        mask = np.zeros(len(names), np.bool_)
+        mask[rows] = True
+        instead = [f"{ESCAPE}002E{names[row].as_py()[1:]}" for row in rows]
+        return pc.replace_with_mask(names, pa.array(mask), pa.array(instead, pa.large_string()))
+
     def build(
         self,
         record: I64,
@@ -83,9 +99,7 @@ class PathBuilder:
         path_offsets = np.zeros(len(up) + 1, np.int64)
         cut = np.zeros(len(up), np.uint8)
         for limit_bytes in (MAX_PATH_BYTES, 4096, 1024, 0):
-            self._kernels.path_lengths(
-                up, parent, name_offsets, limit_bytes, path_offsets[1:], cut
-            )
+            self._kernels.path_lengths(up, parent, name_offsets, limit_bytes, path_offsets[1:], cut)
             if int(path_offsets.sum()) <= self._budget_bytes:
                 break
         np.cumsum(path_offsets, out=path_offsets)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError, NotNtfsError, VolumeDamagedError
@@ -16,13 +18,14 @@ from sbtk.ntfs.chunk import FAULT_TEXT, U8, Fault, Status
 from sbtk.ntfs.decode import Decoder, ReadInto
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import load
-from sbtk.ntfs.layout import SystemRecord
-from sbtk.ntfs.mft import MftReader
-from sbtk.ntfs.owners import find_owners
+from sbtk.ntfs.layout import AttributeType, SystemRecord
+from sbtk.ntfs.list_check import check_lists
+from sbtk.ntfs.mft import MAX_LIST_BYTES, MftReader
+from sbtk.ntfs.owners import Owners, find_owners
 from sbtk.ntfs.paths import PathBuilder
 from sbtk.ntfs.rows import Rows
 from sbtk.ntfs.signature import HEAD_BYTES, identify
-from sbtk.ntfs.system import find_stream
+from sbtk.ntfs.system import SystemFiles
 from sbtk.ntfs.tables import Tables, VolumeInfo
 
 DEFAULT_THREADS = min(4, os.cpu_count() or 1)
@@ -66,19 +69,14 @@ def scan(
         mft_mirror_lcn=boot.mft_mirror_lcn,
         serial=boot.serial_hex,
     )
-    tables = _tabulate(
-        mft.stream.read_into, boot.record_bytes, mft.record_count, volume, findings, emit, threads
+    rows = _decode(
+        mft.stream.read_into, boot.record_bytes, mft.record_count, findings, emit, threads
     )
-    health.check(device, boot, mft, tables, findings)
-    return Tables(
-        volume=volume,
-        files=tables.files,
-        names=tables.names,
-        streams=tables.streams,
-        extents=tables.extents,
-        findings=findings.table(),
-        bitmap=_read_bitmap(device, boot, tables, findings),
-    )
+    tables = _tabulate(rows, volume, findings, device, boot)
+    files = SystemFiles(device, boot, tables["streams"], tables["extents"])
+    health.check(device, boot, mft, files, tables["names"], volume, findings)
+    bitmap = _read_bitmap(device, boot, files, findings)
+    return Tables(volume=volume, findings=findings.table(), bitmap=bitmap, **tables)
 
 
 def scan_mft(
@@ -100,8 +98,9 @@ def scan_mft(
             "warning", "mft-cut-off",
             f"the last {device.size_bytes % record_bytes} bytes are no whole record",
         )  # fmt: skip
-    tables = _tabulate(device.read_into, record_bytes, count, volume, findings, emit, threads)
-    return tables
+    rows = _decode(device.read_into, record_bytes, count, findings, emit, threads)
+    tables = _tabulate(rows, volume, findings)
+    return Tables(volume=volume, findings=findings.table(), **tables)
 
 
 def read_boot(device: BlockDevice, findings: FindingList) -> BootSector:
@@ -161,33 +160,62 @@ def find_record_bytes(device: BlockDevice) -> int:
     )
 
 
-def _tabulate(
-    read_into: ReadInto, record_bytes: int, record_count: int, volume: VolumeInfo,
-    findings: FindingList, emit: Listener, threads: int,
-) -> Tables:  # fmt: skip
-    kernels = load()
-    decoder = Decoder(read_into, record_bytes, record_count, kernels, findings)
-    rows = decoder.run(emit, threads)
+def _decode(
+    read_into: ReadInto, record_bytes: int, record_count: int, findings: FindingList,
+    emit: Listener, threads: int,
+) -> Rows:  # fmt: skip
+    rows = Decoder(read_into, record_bytes, record_count, load(), findings).run(emit, threads)
     _report_faults(rows, findings)
+    return rows
+
+
+def _tabulate(
+    rows: Rows, volume: VolumeInfo, findings: FindingList, device: BlockDevice | None = None,
+    boot: BootSector | None = None,
+) -> dict[str, pa.Table]:  # fmt: skip
+    """The tables, without findings; ``device`` and ``boot`` unless it is a bare $MFT."""
     _count(rows, volume)
     owners = find_owners(rows, findings)
     streams, extents = build_streams(rows, owners, findings)
-    paths = PathBuilder(kernels, findings, record_count, record_count * record_bytes)
+    _check_lists(rows, owners, streams, extents, findings, device, boot)
+    paths = PathBuilder(
+        load(), findings, rows.record_count, rows.record_count * volume.record_bytes
+    )
     names = build_names(rows, owners, paths)
     files = build_files(rows, owners, names, streams, extents, paths)
-    return Tables(
-        volume=volume, files=files, names=names, streams=streams, extents=extents,
-        findings=findings.table(),
-    )  # fmt: skip
+    return {"files": files, "names": names, "streams": streams, "extents": extents}
+
+
+def _check_lists(
+    rows: Rows, owners: Owners, streams: pa.Table, extents: pa.Table, findings: FindingList,
+    device: BlockDevice | None, boot: BootSector | None,
+) -> None:  # fmt: skip
+    if device is not None and boot is not None:
+        found = {item.record: item for item in SystemFiles(device, boot, streams, extents).lists()}
+    else:
+        found = {}
+
+    def read_list(record: int) -> bytes | None:
+        try:
+            return found[record].read(MAX_LIST_BYTES) if record in found else None
+        except DeviceReadError:
+            return None
+
+    wanted = pc.and_not(
+        pc.equal(
+            streams["attribute_type"], pa.scalar(int(AttributeType.ATTRIBUTE_LIST), pa.uint32())
+        ),
+        streams["resident"],
+    )
+    outside = np.unique(streams["record"].to_numpy()[wanted.to_numpy()]).astype(np.int64)
+    check_lists(rows, owners, outside, read_list, findings)
 
 
 def _report_faults(rows: Rows, findings: FindingList) -> None:
     for number, code in zip(rows.faulty_record.tolist(), rows.fault.tolist(), strict=True):
         fault = Fault(code)
         severity = "info" if fault == Fault.NAME_TEXT else "error"
-        findings.add(
-            severity, fault.name.lower().replace("_", "-"), FAULT_TEXT[fault], record=number
-        )
+        findings.add(severity, fault.code, FAULT_TEXT[fault], record=number)
     if rows.already_fixed:
         findings.add(
             "info", "already-fixed-up",
@@ -203,10 +231,10 @@ def _count(rows: Rows, volume: VolumeInfo) -> None:
 
 
 def _read_bitmap(
-    device: BlockDevice, boot: BootSector, tables: Tables, findings: FindingList
+    device: BlockDevice, boot: BootSector, files: SystemFiles, findings: FindingList
 ) -> U8 | None:
     wanted_bytes = -(-boot.total_clusters // 8)
-    stream = find_stream(device, boot, tables, SystemRecord.BITMAP)
+    stream = files.data_of(SystemRecord.BITMAP)
     if stream is None:
         findings.add("error", "bitmap-unread", "$Bitmap has no run list", record=6)
         return None

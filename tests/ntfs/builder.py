@@ -230,8 +230,8 @@ def boot_sector(
 class TinyVolume:
     """A volume of ``clusters`` clusters of 4096 bytes, $MFT at ``mft_runs``; put records into it.
 
-    Record 0, 1, 3, 5 and 6 are made by ``image`` unless they were put. Clusters are written with
-    ``put_clusters``. $Bitmap (cluster 3) marks boot, $MFT, mirror, itself and ``marked``.
+    Records 0-3 and 5-7 are made by ``image`` unless they were put. Clusters are written with
+    ``put_clusters``. $Bitmap (cluster 3) marks boot, $MFT, mirror, log, itself and ``marked``.
     """
 
     clusters: int = 256
@@ -253,6 +253,10 @@ class TinyVolume:
         return self
 
     @property
+    def log_lcn(self) -> int:
+        return self.clusters - 2
+
+    @property
     def record_count(self) -> int:
         return sum(clusters for _, clusters in self.mft_runs) * self.cluster_bytes // RECORD_BYTES
 
@@ -262,6 +266,7 @@ class TinyVolume:
         return {
             0: plain_file(0, "$MFT", nonresident(DATA, self.mft_runs, data_bytes=mft_bytes)),
             1: plain_file(1, "$MFTMirr", nonresident(DATA, [(self.mirror_lcn, 1)])),
+            2: plain_file(2, "$LogFile", nonresident(DATA, [(self.log_lcn, 2)])),
             3: plain_file(
                 3, "$Volume",
                 resident(VOLUME_NAME, "tiny".encode("utf-16-le")),
@@ -294,7 +299,9 @@ class TinyVolume:
             position += count
         mirror = self.mirror_lcn * self.cluster_bytes
         raw[mirror : mirror + 4 * RECORD_BYTES] = stream[: 4 * RECORD_BYTES]
-        for lcn, data in {self.bitmap_lcn: self.bitmap(), **self.contents}.items():
+        log = b"\xff" * 2 * self.cluster_bytes
+        own = {self.bitmap_lcn: self.bitmap(), self.log_lcn: log}
+        for lcn, data in (own | self.contents).items():
             raw[lcn * self.cluster_bytes : lcn * self.cluster_bytes + len(data)] = data
         return bytes(raw)
 
@@ -307,7 +314,13 @@ class TinyVolume:
 
     def bitmap(self) -> bytes:
         bits = bytearray(-(-self.clusters // 8))
-        taken = [(0, 2), (self.mirror_lcn, 1), (self.bitmap_lcn, 1), *self.marked]
+        taken = [
+            (0, 2),
+            (self.log_lcn, 2),
+            (self.mirror_lcn, 1),
+            (self.bitmap_lcn, 1),
+            *self.marked,
+        ]
         for lcn, clusters in [*taken, *((run[0] or 0, run[1]) for run in self.mft_runs)]:
             for cluster in range(lcn, lcn + clusters):
                 bits[cluster // 8] |= 1 << cluster % 8
