@@ -82,10 +82,19 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
     except SbtkError as error:
         _fail(error, words)
     except BrokenPipeError:
-        # The reader (head, less) has left: that ends the output and is no error of ours. The
-        # interpreter must not try to flush what is left at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _leave_quietly()
+    except SystemExit as stop:
+        # Click sees some broken pipes first, and would end with the code of findings.
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        _leave_quietly()
+
+
+def _leave_quietly() -> NoReturn:
+    """The reader (head, less) has left: that ends the output and is no error of ours."""
+    # The interpreter must not try to flush what is left at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(0)
 
 
 def _fail(error: SbtkError, words: list[str]) -> NoReturn:
