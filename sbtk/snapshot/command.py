@@ -99,7 +99,8 @@ def template(request: SnapshotRequest, name: str) -> list[str]:
     Raises:
         UsageError: it is missing, or has a quotation mark that is not closed.
     """
+    text = option(request, name)
     try:
-        return shlex.split(option(request, name))
+        return shlex.split(text)
     except ValueError as error:
         raise UsageError(f"the {name} template cannot be split into words: {error}") from error
