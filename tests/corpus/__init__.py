@@ -20,7 +20,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.corpus.build import RECIPES, SCRIPTS, build
+from tests.corpus.build import RECIPES, SCRIPTS, BuildError, build
 
 NAMES = tuple(RECIPES)
 BUILDERS = ("build.py", "populate_zoo.py", "populate_mft_list.py", "manifest.py")
@@ -59,13 +59,19 @@ class CorpusVolume:
         return notes
 
 
-def cache_folder() -> Path:
-    """``.cache/corpus/HASH`` of the repository, or of $SBTK_CACHE_DIR; HASH is of the scripts."""
+def _digest_of_builders() -> str:
     digest = hashlib.sha256()
     for script in BUILDERS:
         digest.update((SCRIPTS / script).read_bytes())
-    base = Path(os.environ.get("SBTK_CACHE_DIR", REPOSITORY / ".cache"))
-    return base / "corpus" / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
+
+
+_DIGEST = _digest_of_builders()  # of the code that this process runs
+
+
+def cache_folder() -> Path:
+    """``.cache/corpus/HASH`` of the repository, or of $SBTK_CACHE_DIR; HASH is of the scripts."""
+    return Path(os.environ.get("SBTK_CACHE_DIR", REPOSITORY / ".cache")) / "corpus" / _DIGEST
 
 
 @contextmanager
@@ -100,6 +106,8 @@ def _build_into(name: str, folder: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f"{name}.unfinished.", dir=folder.parent))
     try:
         build(name, unfinished)
+        if _digest_of_builders() != _DIGEST:
+            raise BuildError(f"the scripts that make {name} changed meanwhile: run again")
         unfinished.chmod(0o755)
         unfinished.rename(folder)
     except BaseException:

@@ -81,6 +81,8 @@ def format_volume(name: str, recipe: Recipe, image: Path) -> None:
 def fill_zoo(recipe: Recipe, image: Path) -> dict[str, str | int]:
     with mounted(image, WRITABLE) as folder:
         printed = run(sys.executable, SCRIPTS / recipe.script, folder, *recipe.options)
+    with mounted(image, WRITABLE) as folder:
+        run(sys.executable, SCRIPTS / recipe.script, folder, "--again")
     notes: dict[str, str | int] = json.loads(printed)
     for path, options in (
         (PREALLOCATED, ("-n", "-l", "200000")),

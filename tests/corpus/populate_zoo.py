@@ -1,6 +1,7 @@
 """Fill a mounted ntfs-3g volume with one of everything; prints what the tools refused as JSON.
 
 usage: python populate_zoo.py MOUNTPOINT [--compressed] [--no-frag]
+       python populate_zoo.py MOUNTPOINT --again
 
 Every byte of content comes from one seeded generator, so two builds differ in serial number and
 times only.
@@ -76,6 +77,11 @@ def hard_links(zoo: Zoo) -> None:
     many = zoo.put("links/many_000.dat", zoo.blob(9000))
     for i in range(1, 60):
         os.link(many, zoo.root / f"links/many_{i:03d}_a_rather_long_hard_link_name.dat")
+    # What is left in a small record takes the attribute list, which stays resident, but not the
+    # second name: that goes to an extension. (In a record of 4096 bytes there is room for both.)
+    for count in (200, 300, 380):
+        crowded = zoo.put(f"links/resident_list_{count}.bin", zoo.blob(count))
+        os.link(crowded, zoo.root / ("links/" + "L" * 200 + f"_{count}"))
 
 
 def named_streams(zoo: Zoo) -> None:
@@ -139,7 +145,10 @@ def names(zoo: Zoo) -> None:
     zoo.put("names/unicode/\u00e9_composed.txt", b"nfc")
     zoo.put("names/unicode/Ünïcödé ČŽŠ ελληνικά.txt", b"mixed")
     zoo.put("names/" + "L" * 255, b"255 ascii")
-    zoo.put("names/" + "長" * 84 + ".x", b"84*3 bytes")
+    zoo.put(
+        "names/" + "長" * 255, b"255 characters of three bytes: too long for other file systems"
+    )
+    zoo.put("names/" + "\U0001f600" * 127 + "x", b"255 units of UTF-16")
     zoo.put("names/case/File.txt", b"F")
     zoo.attempt("case", lambda: zoo.put("names/case/file.TXT", b"f"))
     for name in ("trailing dot.", "trailing space ", 'q?*<>|".txt', "CON", "back\\slash", "a:b"):
@@ -175,6 +184,7 @@ def reparse_points(zoo: Zoo) -> None:
     set_reparse(zoo, folder / "junction", TAG_MOUNT_POINT, body)
     # A file as Windows keeps it after "compact /exe": its content is in another stream.
     wof = zoo.put("reparse/wof.bin", b"")
+    os.truncate(wof, 12_288)
     os.setxattr(wof, "user.WofCompressedData", zoo.blob(3000))
     set_reparse(zoo, wof, TAG_WOF, struct.pack("<IIII", 1, 2, 1, 0))
 
@@ -187,13 +197,19 @@ def set_reparse(zoo: Zoo, path: Path, tag: int, body: bytes) -> None:
 
 
 def deleted(zoo: Zoo) -> None:
-    """Freed records keep names and run lists; the survivor reuses one (sequence > 1)."""
+    """Freed records keep names and run lists; ``again`` uses some of them again."""
     paths = [
         zoo.put(f"deleted/del_{i:02d}.bin", zoo.blob(100 if i % 2 else 20_000)) for i in range(50)
     ]
     for path in paths:
         path.unlink()
-    zoo.put("deleted/survivor.txt", b"I reuse a record (sequence number > 1)")
+    zoo.put("deleted/survivor.txt", b"what is left of the folder")
+
+
+def again(zoo: Zoo) -> None:
+    """Takes freed records (sequence > 1), which ntfs-3g looks for after a new mount."""
+    for i in range(20):
+        zoo.put(f"deleted/again_{i:02d}.txt", b"I use a freed record")
 
 
 def fragmented(zoo: Zoo) -> None:
@@ -230,6 +246,9 @@ def fragmented(zoo: Zoo) -> None:
 
 def main(mountpoint: str, *options: str) -> None:
     zoo = Zoo(mountpoint)
+    if "--again" in options:
+        again(zoo)
+        return
     parts = [
         plain,
         hard_links,
