@@ -12,9 +12,8 @@ from typing import Annotated
 from sbtk.errors import RemoteScsiError
 from sbtk.scsi import cdb_copy
 from sbtk.scsi.cdb_base import COMMANDS, Cdb
-from sbtk.scsi.layout import Bits, Flag, UInt
+from sbtk.scsi.layout import Bits, ByteView, Flag, UInt
 from sbtk.scsi.sense_codes import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB
-from sbtk.transport.base import ByteView
 
 # -- all devices (SPC-4) -----------------------------------------------------------------------
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from sbtk.errors import RemoteScsiError
-from sbtk.scsi.layout import Bits, Flag, Layout, UInt
-from sbtk.transport.base import ByteView
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, UInt
 
 # COPY COMMAND STATUS of LID1 (SPC-4 6.25 table 254).
 LID1_IN_PROGRESS, LID1_DONE, LID1_ERROR = 0x00, 0x01, 0x02

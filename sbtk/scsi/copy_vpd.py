@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from sbtk.errors import RemoteScsiError
 from sbtk.scsi.cdb_copy import THIRD_PARTY_COPY_IN, THIRD_PARTY_COPY_OUT
 from sbtk.scsi.inquiry import THIRD_PARTY_COPY, decode_page, encode_page
-from sbtk.scsi.layout import Bits, Flag, Layout, UInt
-from sbtk.transport.base import ByteView
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, UInt
 
 BLOCK_ROD_LIMITS = 0x0000
 SUPPORTED_COMMANDS = 0x0001

@@ -12,12 +12,11 @@ from typing import Annotated, ClassVar, Self
 
 from sbtk.errors import RemoteScsiError
 from sbtk.scsi.designator import MAX_CSCD_DESIGNATOR_BYTES, Designator
-from sbtk.scsi.layout import Bits, Flag, Layout, Raw, UInt
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, Raw, UInt
 from sbtk.scsi.sense_codes import (
     INVALID_FIELD_IN_PARAMETER_LIST,
     UNSUPPORTED_TARGET_DESCRIPTOR_TYPE,
 )
-from sbtk.transport.base import ByteView
 
 SLOT_BYTES = 32
 IDENTIFICATION = 0xE4

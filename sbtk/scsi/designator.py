@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
-from sbtk.scsi.layout import Bits, Flag, Layout, UInt
-from sbtk.transport.base import ByteView
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, UInt
 
 BINARY, ASCII, UTF8 = 1, 2, 3
 LOGICAL_UNIT, TARGET_PORT, TARGET_DEVICE = 0, 1, 2

@@ -11,8 +11,7 @@ from typing import Annotated
 
 from sbtk.errors import RemoteScsiError
 from sbtk.scsi.designator import Designator, decode_list
-from sbtk.scsi.layout import Bits, Flag, Layout, Raw, UInt
-from sbtk.transport.base import ByteView
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, Raw, UInt
 
 DISK, TAPE, PROCESSOR, UNKNOWN_DEVICE = 0x00, 0x01, 0x03, 0x1F
 NO_LOGICAL_UNIT = 0b011  # PERIPHERAL QUALIFIER: no unit at this LUN, together with type 1Fh

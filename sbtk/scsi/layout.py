@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_type_hints
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
-from sbtk.transport.base import ByteView
+
+ByteView = bytes | bytearray | memoryview
+"""Anything that holds bytes and can be sliced without being an array of something else."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
-from sbtk.transport.base import ByteView
+from sbtk.scsi.layout import ByteView
 
 _PERIPHERAL, _FLAT = 0b00, 0b01
 MAX_LUN = 0x3FFF  # flat space addressing, SAM-5 4.7.5.1

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sbtk.errors import RemoteScsiError
-from sbtk.scsi.layout import Bits, Flag, Layout, UInt
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, UInt
 from sbtk.scsi.sense_codes import INVALID_FIELD_IN_PARAMETER_LIST, PARAMETER_LIST_LENGTH_ERROR
-from sbtk.transport.base import ByteView
 
 
 @dataclass(frozen=True)

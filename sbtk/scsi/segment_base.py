@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
-from sbtk.scsi.layout import Layout
+from sbtk.scsi.layout import ByteView, Layout
 from sbtk.scsi.sense_codes import (
     INVALID_FIELD_IN_PARAMETER_LIST,
     UNSUPPORTED_SEGMENT_DESCRIPTOR_TYPE,
 )
-from sbtk.transport.base import ByteView
 
 HEADER_BYTES = 4  # type, flags, DESCRIPTOR LENGTH: the length of what follows (table 147)
 LENGTH_BYTE, SOURCE_BYTE, DESTINATION_BYTE = 2, 4, 6

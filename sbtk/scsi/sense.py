@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
+from sbtk.scsi.layout import ByteView
 from sbtk.scsi.sense_codes import (
     COPY_ABORTED,
     ILLEGAL_REQUEST,
@@ -18,7 +19,6 @@ from sbtk.scsi.sense_codes import (
     NO_SENSE,
     TEXT,
 )
-from sbtk.transport.base import ByteView
 
 FIXED_CURRENT = 0x70
 FIXED_DEFERRED = 0x71

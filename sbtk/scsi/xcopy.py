@@ -12,10 +12,9 @@ from typing import Annotated, Self
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
 from sbtk.scsi import cscd, segment_base
-from sbtk.scsi.layout import Bits, Flag, Layout, UInt
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, UInt
 from sbtk.scsi.segments import Segment
 from sbtk.scsi.sense_codes import INVALID_FIELD_IN_PARAMETER_LIST, PARAMETER_LIST_LENGTH_ERROR
-from sbtk.transport.base import ByteView
 
 # LIST ID USAGE (SPC-4 6.4.3.2 table 129).
 USAGE_RETAIN = 0b00

@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-ByteView = bytes | bytearray | memoryview
-"""Anything that holds bytes and can be sliced without being an array of something else."""
+from sbtk.scsi.layout import ByteView
+
+__all__ = [
+    "ACA_ACTIVE", "BUSY", "CHECK_CONDITION", "CONDITION_MET", "GOOD", "RESERVATION_CONFLICT",
+    "TASK_ABORTED", "TASK_SET_FULL", "ByteView", "Response", "Transport",
+]  # fmt: skip
 
 GOOD = 0x00
 CHECK_CONDITION = 0x02

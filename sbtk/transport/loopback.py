@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from sbtk.errors import TransportError
-from sbtk.mover.target import Target
 from sbtk.transport.base import ByteView, Response
+
+
+class Executor(Protocol):
+    """What commands are given to: ``sbtk.mover.target.Target``."""
+
+    def execute(
+        self, nexus: str, lun: int, cdb: bytes, data_out: ByteView, data_in_bytes: int
+    ) -> Response:
+        """Run one command of one nexus."""
 
 
 class Loopback:
     """One nexus to one LUN of a target."""
 
-    def __init__(self, target: Target, lun: int, nexus: str, *, name: str = "") -> None:
+    def __init__(self, target: Executor, lun: int, nexus: str, *, name: str) -> None:
         """Lead to ``lun``; several transports may share a nexus, and with it its list ids.
 
         Args:
@@ -18,13 +28,13 @@ class Loopback:
             lun: the unit.
             nexus: as whom commands are sent: the initiator's name, and a comma and more where
                 it has several sessions.
-            name: the location, for messages; the unit's name if empty.
+            name: the location, for messages and journals.
         """
         self._target = target
         self._lun = lun
         self._nexus = nexus
         self._open = True
-        self.name = name or target.unit(lun).name
+        self.name = name
 
     def execute(
         self,
