@@ -79,7 +79,8 @@ def _screen(findings: pd.DataFrame, extent_map: ExtentMap) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
-        for row in findings.itertuples():
+        worst_first = findings.sort_values("severity", key=_rank, kind="stable")
+        for row in worst_first.itertuples():
             record = "" if row.record < 0 else f", record {row.record}"
             message = Text(f"{row.code}{record}\n", style="bold")
             message.append(printable(str(row.message)), style="not bold")
@@ -87,6 +88,10 @@ def _screen(findings: pd.DataFrame, extent_map: ExtentMap) -> RenderableType:
         parts += [grid, Text()]
     clean = not totals["errors"] and not totals["warnings"]
     return Group(*parts, Text(_verdict(totals), style="green" if clean else "bold"))
+
+
+def _rank(severity: pd.Series[str]) -> pd.Series[int]:
+    return severity.map({name: rank for rank, name in enumerate(_COLOURS)})
 
 
 def _checked(extent_map: ExtentMap) -> str:

@@ -56,8 +56,12 @@ class Volume:
         for vcn, lcn, clusters in runs:
             self.extents.append(
                 {
-                    "record": record, "stream": number, "attribute_type": attribute_type,
-                    "attribute_name": attribute_name, "vcn": vcn, "lcn": lcn,
+                    "record": record,
+                    "stream": number,
+                    "attribute_type": attribute_type,
+                    "attribute_name": attribute_name,
+                    "vcn": vcn,
+                    "lcn": lcn,
                     "clusters": clusters,
                 }  # fmt: skip
             )

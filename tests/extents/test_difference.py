@@ -21,7 +21,8 @@ def base():
 def changed(before, after):
     found = difference(before.tables(), after.tables())
     kinds = {
-        row.path: [name for name in CHANGES if getattr(row, name)] for row in found.files.itertuples()
+        row.path: [name for name in CHANGES if getattr(row, name)]
+        for row in found.files.itertuples()
     }
     extents = found.extents.astype(object).where(found.extents.notna(), None)
     return kinds, extents[["vcn", "clusters", "lcn_before", "lcn_after"]].to_numpy().tolist()

@@ -123,7 +123,9 @@ def test_occupancy_sums_to_the_owned_clusters(data):
 def test_free_is_what_nobody_owns(data):
     tables = data.draw(volumes(overlaps=True)).tables()
     free = ExtentMap.from_tables(tables).free_runs("owners")
-    listed = [c for lcn, n in zip(free.lcn, free.clusters, strict=True) for c in range(lcn, lcn + n)]
+    listed = [
+        c for lcn, n in zip(free.lcn, free.clusters, strict=True) for c in range(lcn, lcn + n)
+    ]
     assert listed == sorted(set(range(TOTAL)) - set(owner_model(tables)))
 
 
