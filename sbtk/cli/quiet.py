@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from sbtk.cli.options import (
 from sbtk.cli.progress import reporter
 from sbtk.quiesce.report import QuietReport
 from sbtk.quiesce.static_view import static_view
+from sbtk.snapshot.commands import split_words
 from sbtk.snapshot.registry import AUTO
 from sbtk.units import format_seconds, parse_bytes, plural
 
@@ -58,7 +58,7 @@ def quiet(
             provider=provider,
             quiet_s=quiet_s,
             timeout_s=timeout_s,
-            hook=shlex.split(hook),
+            hook=split_words(hook, "--hook"),
             freeze=freeze or (),
             store=store,
             cap_bytes=parse_bytes(cap),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import ClassVar
 
 from sbtk.errors import SnapshotError, UsageError
 from sbtk.settings import settings
 from sbtk.snapshot import records
 from sbtk.snapshot.base import Snapshot, SnapshotProvider, SnapshotRequest
-from sbtk.snapshot.commands import Runner, fill
+from sbtk.snapshot.commands import Runner, fill, split_words
 from sbtk.snapshot.records import Record
 
 _OUTPUT = "{output}"
@@ -99,8 +98,4 @@ def template(request: SnapshotRequest, name: str) -> list[str]:
     Raises:
         UsageError: it is missing, or has a quotation mark that is not closed.
     """
-    text = option(request, name)
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"the {name} template cannot be split into words: {error}") from error
+    return split_words(option(request, name), f"the {name} template")

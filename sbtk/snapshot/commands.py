@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,18 @@ def _finish(process: subprocess.Popen[str], timeout_s: float) -> tuple[str, str]
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
+
+
+def split_words(text: str, what: str) -> list[str]:
+    """A command line as an argument list, split like shell words; no shell is involved.
+
+    Raises:
+        UsageError: a quotation mark is not closed; ``what`` names the text.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{what} cannot be split into words: {error}") from error
 
 
 def fill(template: Sequence[str], values: Mapping[str, str]) -> list[str]:
