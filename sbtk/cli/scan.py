@@ -87,7 +87,7 @@ def _refuse_truncated(tables: Tables) -> None:
 def _screen(summary: Summary, tables: Tables) -> RenderableType:
     volume = summary.volume
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(style="bold", no_wrap=True, min_width=len("Fragmented"))
     grid.add_column(overflow="fold")
     for label, lines in (
         ("Source", [printable(volume.source)]),
