@@ -155,7 +155,7 @@ def _contents(summary: Summary) -> list[str]:
         (summary.sparse_files, "sparse"),
         (summary.encrypted_files, "encrypted"),
         (summary.linked_files, "with hard links"),
-        (summary.fragmented_files, "in several extents"),
+        (summary.fragmented_files, "fragmented"),
     ]
     counts = summary.volume.counts
     return [
@@ -165,7 +165,7 @@ def _contents(summary: Summary) -> list[str]:
         ", ".join(f"{format_count(number)} {kind}" for number, kind in kinds if number)
         or "no special files",
         f"{plural(counts.get('records', 0), 'record')}: "
-        f"{format_count(counts.get('records_base', 0))} files and folders "
+        f"{format_count(counts.get('records_base', 0))} in use "
         f"({summary.own_files} of NTFS itself), "
         f"{plural(counts.get('records_extension', 0), 'extension')}, "
         f"{format_count(counts.get('records_free', 0))} free",
