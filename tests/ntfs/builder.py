@@ -203,13 +203,16 @@ def plain_file(number: int, name: str, *more: bytes, parent: int = ROOT, **keywo
     return record(number, [standard_information(), file_name(parent, name), *more], **keywords)
 
 
-def folder(number: int, name: str, *, parent: int = ROOT, parent_sequence: int = 1) -> bytes:
+def folder(
+    number: int, name: str, *, parent: int = ROOT, parent_sequence: int = 1, **keywords: int
+) -> bytes:
     names = file_name(parent, name, parent_sequence=parent_sequence)
-    return record(number, [standard_information(), names], flags=IN_USE | DIRECTORY)
+    attributes = [standard_information(), names]
+    return record(number, attributes, flags=IN_USE | DIRECTORY, **keywords)
 
 
-def free_record(number: int, attributes: Sequence[bytes] = ()) -> bytes:
-    return record(number, attributes, flags=0)
+def free_record(number: int, attributes: Sequence[bytes] = (), **keywords: int) -> bytes:
+    return record(number, attributes, flags=0, **keywords)
 
 
 # -- volumes -----------------------------------------------------------------------------------
