@@ -51,9 +51,21 @@ class Decoder:
                 done = min(first + self._step, self._record_count)
                 emit(Progress(stage="reading $MFT", done=done, total=self._record_count,
                               unit="records"))  # fmt: skip
-        for number, reason in sorted(self._unread):
-            self._findings.add("error", "record-unread", reason, record=number)
+        self._report_unread()
         return builder.finish()
+
+    def _report_unread(self) -> None:
+        """One finding a stretch of records: what fails is a sector, a cluster, or all the rest."""
+        self._unread.sort()
+        stretches: list[tuple[int, int, str]] = []
+        for number, reason in self._unread:
+            if stretches and stretches[-1][1] == number - 1:
+                stretches[-1] = (stretches[-1][0], number, stretches[-1][2])
+            else:
+                stretches.append((number, number, reason))
+        for first, last, reason in stretches:
+            what = f"records {first} to {last} cannot" if last > first else "the record cannot"
+            self._findings.add("error", "record-unread", f"{what} be read: {reason}", record=first)
 
     def _chunks(self, threads: int) -> Iterator[tuple[int, Chunk]]:
         starts = range(0, self._record_count, self._step)
@@ -102,4 +114,4 @@ class Decoder:
                 self._read_into(number * self._record_bytes, memoryview(part))
             except DeviceReadError as error:
                 part[:] = 0
-                self._unread.append((number, f"the record cannot be read: {error.args[0]}"))
+                self._unread.append((number, str(error.args[0])))

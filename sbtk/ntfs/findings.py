@@ -16,6 +16,7 @@ class FindingList:
     def __init__(self, emit: Listener = ignore) -> None:
         self._emit = emit
         self._rows: list[Finding] = []
+        self._records: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -26,8 +27,13 @@ class FindingList:
         """Keep one finding (``severity`` is ``info``, ``warning`` or ``error``)."""
         finding = Finding(severity=severity, code=code, record=record, lcn=lcn, message=message)
         self._rows.append(finding)
+        self._records.add(record)
         if len(self._rows) <= self.MAX_EMITTED:
             self._emit(finding)
+
+    def has_record(self, record: int) -> bool:
+        """Whether something was found wrong with this record before."""
+        return record in self._records
 
     def table(self) -> pa.Table:
         """The ``findings`` table, in the order in which they came."""

@@ -170,10 +170,9 @@ class PathBuilder:
         return pc.replace_with_mask(chosen, pa.array(row < 0), instead)
 
     def _name_nameless(self, records: I64) -> pa.LargeStringArray:
-        for number in records[records >= SystemRecord.FIRST_USER]:
-            self._findings.add(
-                "warning", "name-missing", "the file has no name", record=int(number)
-            )
+        for number in records[records >= SystemRecord.FIRST_USER].tolist():
+            if not self._findings.has_record(number):  # else that is why
+                self._findings.add("warning", "name-missing", "the file has no name", record=number)
         return pa.array([f"$Orphans/{number}" for number in records], pa.large_string())
 
 

@@ -110,24 +110,18 @@ def read_boot(device: BlockDevice, findings: FindingList) -> BootSector:
         NotNtfsError: the device holds something else.
         VolumeDamagedError: it was NTFS, and neither boot sector is usable.
     """
-    head = device.read(0, min(HEAD_BYTES, device.size_bytes))
     try:
-        boot = BootSector.parse(head)
-    except (NotNtfsError, VolumeDamagedError) as error:
-        for sector_bytes in (512, 4096, 1024, 2048):
-            at = (device.size_bytes // sector_bytes - 1) * sector_bytes
-            try:
-                boot = BootSector.parse(device.read(at, BOOT_BYTES) if at > 0 else b"")
-            except (NotNtfsError, VolumeDamagedError, DeviceReadError):
-                continue
-            findings.add(
-                "error", "boot-damaged",
-                f"the boot sector is damaged ({error.args[0]}); its backup at the end of the "
-                "volume was used", lcn=0,
-            )  # fmt: skip
-            break
-        else:
+        boot = BootSector.parse(_read_head(device))
+    except (NotNtfsError, VolumeDamagedError, DeviceReadError) as error:
+        backup = _read_backup_boot(device)
+        if backup is None:
             raise
+        boot = backup
+        findings.add(
+            "error", "boot-damaged",
+            f"the boot sector is damaged ({error.args[0]}); its backup at the end of the volume "
+            "was used", lcn=0,
+        )  # fmt: skip
     if device.size_bytes < boot.volume_bytes:
         findings.add(
             "error", "volume-truncated",
@@ -137,13 +131,34 @@ def read_boot(device: BlockDevice, findings: FindingList) -> BootSector:
     return boot
 
 
+def _read_head(device: BlockDevice) -> bytes:
+    """The boot sector and, unless a sector there is bad, what names anything else."""
+    try:
+        return device.read(0, min(HEAD_BYTES, device.size_bytes))
+    except DeviceReadError:
+        return device.read(0, min(BOOT_BYTES, device.size_bytes))
+
+
+def _read_backup_boot(device: BlockDevice) -> BootSector | None:
+    """The boot sector in the device's last sector, whose size is not known yet."""
+    for sector_bytes in (512, 4096, 1024, 2048):
+        at = (device.size_bytes // sector_bytes - 1) * sector_bytes
+        if at <= 0:
+            continue
+        try:
+            return BootSector.parse(device.read(at, BOOT_BYTES))
+        except (NotNtfsError, VolumeDamagedError, DeviceReadError):
+            continue
+    return None
+
+
 def find_record_bytes(device: BlockDevice) -> int:
     """Size of the records of a bare $MFT, from the first one that states it plausibly.
 
     Raises:
         NotNtfsError: it does not start with FILE records.
     """
-    head = device.read(0, min(HEAD_BYTES, device.size_bytes))
+    head = _read_head(device)
     for start in range(0, len(head) - 48, 512):
         allocated = int.from_bytes(head[start + 28 : start + 32], "little")
         entries = int.from_bytes(head[start + 6 : start + 8], "little")
