@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sbtk.device.location import open_ntfs
 from sbtk.errors import LocationError
 from sbtk.events import Listener, ignore
-from sbtk.extents.map import ExtentMap
 from sbtk.ntfs import volume as ntfs_volume
 from sbtk.ntfs.tables import Tables
+
+if TYPE_CHECKING:
+    from sbtk.extents.map import ExtentMap
 
 TABLES_MARK = "volume.json"
 
@@ -21,6 +24,8 @@ class Volume(ntfs_volume.Volume):
     @cached_property
     def extents(self) -> ExtentMap:
         """Who owns a block, how fragmented a file is; the table itself is ``tables.extents``."""
+        from sbtk.extents.map import ExtentMap  # brings pandas, which a scan does without
+
         return ExtentMap.from_tables(self.tables)
 
 
