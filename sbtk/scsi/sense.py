@@ -141,10 +141,8 @@ class SenseData:
         places.extend(word for word, on in flags if on)
         line = f"{name}: {said} ({', '.join(places)})"
         for part in self.forwarded:
-            inner = (
-                decode(part.sense).text if len(part.sense) >= 3 else f"status {part.status:02X}h"
-            )
-            line += f"; {part.origin.name.lower().replace('_', ' ')}: {inner}"
+            said = describe(part.sense) if part.sense else f"status {part.status:02X}h"
+            line += f"; {part.origin.name.lower().replace('_', ' ')}: {said}"
         return line
 
 
