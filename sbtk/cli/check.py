@@ -20,13 +20,14 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import printable, show
 from sbtk.cli.progress import reporter
+from sbtk.extents.audit import audit, has_findings
+from sbtk.extents.frames import plain_rows
+from sbtk.extents.map import ExtentMap
 from sbtk.units import format_bytes, plural
 from sbtk.volume import read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sbtk.extents.map import ExtentMap
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -45,13 +46,10 @@ def check(
     del debug
     with reporter(progress, as_json, events=sys.stderr) as emit:
         tables = read_tables(source, emit=emit)
-    from sbtk.extents.audit import audit, has_findings
-    from sbtk.extents.map import ExtentMap
-
     extent_map = ExtentMap.from_tables(tables)
     findings = audit(tables, extent_map)
     if as_json:
-        for row in findings.to_dict("records"):
+        for row in plain_rows(findings):
             print_json({"event": "finding", **row})
         print_json({"event": "check", "source": source, **_totals(findings, extent_map)})
     else:
@@ -79,19 +77,16 @@ def _screen(findings: pd.DataFrame, extent_map: ExtentMap) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
-        worst_first = findings.sort_values("severity", key=_rank, kind="stable")
-        for row in worst_first.itertuples():
-            record = "" if row.record < 0 else f", record {row.record}"
-            message = Text(f"{row.code}{record}\n", style="bold")
-            message.append(printable(str(row.message)), style="not bold")
-            grid.add_row(Text(str(row.severity), style=_COLOURS[str(row.severity)]), message)
+        for row in sorted(
+            plain_rows(findings), key=lambda row: list(_COLOURS).index(row["severity"])
+        ):
+            record = "" if row["record"] < 0 else f", record {row['record']}"
+            message = Text(f"{row['code']}{record}\n", style="bold")
+            message.append(printable(row["message"]), style="not bold")
+            grid.add_row(Text(row["severity"], style=_COLOURS[row["severity"]]), message)
         parts += [grid, Text()]
     clean = not totals["errors"] and not totals["warnings"]
     return Group(*parts, Text(_verdict(totals), style="green" if clean else "bold"))
-
-
-def _rank(severity: pd.Series[str]) -> pd.Series[int]:
-    return severity.map({name: rank for rank, name in enumerate(_COLOURS)})
 
 
 def _checked(extent_map: ExtentMap) -> str:

@@ -17,11 +17,12 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import print_columns, printable
 from sbtk.cli.progress import reporter
+from sbtk.extents.difference import CHANGES, Difference, difference
+from sbtk.extents.frames import plain_rows
 from sbtk.units import format_bytes, format_count, plural
 from sbtk.volume import read_tables
 
 if TYPE_CHECKING:
-    from sbtk.extents.difference import Difference
     from sbtk.ntfs.tables import Tables
 
 app = verb_app("Compare two scans of a volume: files and extents that changed.")
@@ -44,8 +45,6 @@ def diff(
     del debug
     with reporter(progress, as_json, events=sys.stderr) as emit:
         sides = read_tables(before, emit=emit), read_tables(after, emit=emit)
-    from sbtk.extents.difference import difference
-
     found = difference(*sides)
     if as_json:
         _print_json(found)
@@ -57,8 +56,7 @@ def diff(
 def _print_json(found: Difference) -> None:
     """One line a file, one an extent, and the sums."""
     for kind, frame in (("file", found.files), ("extent", found.extents)):
-        plain = frame.astype(object).where(frame.notna(), None)
-        for row in plain.to_dict("records"):
+        for row in plain_rows(frame):
             print_json({"event": f"{kind}_changed", **row})
     print_json({"event": "diff", **found.summary()})
 
@@ -73,15 +71,13 @@ def _print(sides: tuple[Tables, Tables], found: Difference, limit: int) -> None:
         return
     shown = found.files.head(limit) if limit else found.files
     sys.stdout.write("\n")
-    print_columns(("size", "change", "file"), (_cells(row) for row in shown.itertuples()), (9, 20))
+    print_columns(("size", "change", "file"), map(_cells, plain_rows(shown)), (9, 20))
     if len(shown) < len(found.files):
         hidden = plural(len(found.files) - len(shown), "more file")
         sys.stdout.write(f"... and {hidden}: --limit 0 lists all\n")
 
 
 def _sums(found: Difference, cluster_bytes: int) -> list[str]:
-    from sbtk.extents.difference import CHANGES
-
     if not found.differs:
         return ["no file and no extent differs"]
     summary = found.summary()
@@ -94,13 +90,11 @@ def _sums(found: Difference, cluster_bytes: int) -> list[str]:
     ]
 
 
-def _cells(row: Any) -> tuple[str, ...]:
-    from sbtk.extents.difference import CHANGES
-
-    change = ", ".join(_words(name) for name in CHANGES if getattr(row, name))
-    name = f"{row.path_before} -> {row.path}" if row.renamed else str(row.path)
-    size = row.size_before_bytes if row.removed else row.size_bytes
-    return format_bytes(float(size)), change, printable(name)
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    change = ", ".join(_words(name) for name in CHANGES if row[name])
+    name = f"{row['path_before']} -> {row['path']}" if row["renamed"] else row["path"]
+    size = row["size_before_bytes"] if row["removed"] else row["size_bytes"]
+    return format_bytes(size), change, printable(name)
 
 
 def _words(change: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,13 +22,15 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import printable, show
 from sbtk.cli.progress import reporter
+from sbtk.extents.fragmentation import Fragmentation, measure
+from sbtk.extents.frames import plain_rows
+from sbtk.extents.map import ExtentMap
 from sbtk.units import format_bytes, format_count, format_seconds, parse_bytes, plural
 from sbtk.volume import read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sbtk.extents.fragmentation import Fragmentation
     from sbtk.ntfs.tables import VolumeInfo
 
 app = verb_app("Show how fragmented the files and the free space of a volume are.")
@@ -64,9 +67,6 @@ def frag(
     bytes_per_s = max(parse_bytes(rate), 1)
     with reporter(progress, as_json, events=sys.stderr) as emit:
         tables = read_tables(source, emit=emit)
-    from sbtk.extents.fragmentation import measure
-    from sbtk.extents.map import ExtentMap
-
     extent_map = ExtentMap.from_tables(tables)
     found = measure(extent_map, seek_s=seek_ms / 1000, bytes_per_s=bytes_per_s)
     groups = None if by is None else _grouped(found, by, depth)
@@ -93,7 +93,7 @@ def _document(found: Fragmentation, worst: int, groups: pd.DataFrame | None) -> 
     }
     if groups is not None:
         frames["groups"] = groups
-    rows = {name: frame.to_dict("records") for name, frame in frames.items()}
+    rows = {name: plain_rows(frame) for name, frame in frames.items()}
     return {"event": "fragmentation", **found.summary(), **rows}
 
 
@@ -163,29 +163,29 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _histogram(found: Fragmentation) -> Table:
     rows = [
-        (str(row.fragments), format_count(row.files), f"{row.bytes_share:.1%}")
-        for row in found.histogram().itertuples()
+        (str(row["fragments"]), format_count(row["files"]), f"{row['bytes_share']:.1%}")
+        for row in plain_rows(found.histogram())
     ]
     return _table(("fragments", "files", "of data"), rows)
 
 
 def _free_histogram(found: Fragmentation) -> Table:
     rows = [
-        (str(row.size), format_count(row.runs), f"{row.bytes_share:.1%}")
-        for row in found.free_histogram().itertuples()
+        (str(row["size"]), format_count(row["runs"]), f"{row['bytes_share']:.1%}")
+        for row in plain_rows(found.free_histogram())
     ]
     return _table(("free runs", "runs", "of free"), rows)
 
 
 def _worst_table(broken: pd.DataFrame) -> Table:
     table = _table(("fragments", "of seeks", "on disk", "largest", "worst files"), [])
-    for row in broken.itertuples():
+    for row in plain_rows(broken):
         table.add_row(
-            format_count(row.fragments),
-            f"{row.seek_share:.1%}",
-            format_bytes(row.on_disk_bytes),
-            format_bytes(row.largest_piece_bytes),
-            printable(str(row.label)),
+            format_count(row["fragments"]),
+            f"{row['seek_share']:.1%}",
+            format_bytes(row["on_disk_bytes"]),
+            format_bytes(row["largest_piece_bytes"]),
+            printable(row["label"]),
         )
     return table
 
@@ -194,22 +194,22 @@ def _group_table(groups: pd.DataFrame) -> RenderableType:
     heads = ("files", "fragmented", "on disk", "per file", "of seeks", "score", groups.columns[0])
     rows = [
         (
-            format_count(row.files),
-            format_count(row.fragmented_files),
-            format_bytes(row.on_disk_bytes),
-            f"{row.fragments_per_file:.2f}",
-            f"{row.seek_share:.1%}",
-            f"{row.score:.1f}",
-            printable(str(row[1])),
+            format_count(row["files"]),
+            format_count(row["fragmented_files"]),
+            format_bytes(row["on_disk_bytes"]),
+            f"{row['fragments_per_file']:.2f}",
+            f"{row['seek_share']:.1%}",
+            f"{row['score']:.1f}",
+            printable(str(row[groups.columns[0]])),
         )
-        for row in groups.head(_GROUP_ROWS).itertuples()
+        for row in plain_rows(groups.head(_GROUP_ROWS))
     ]
     table = _table(heads, rows)
     hidden = len(groups) - len(rows)
     return Group(table, Text(f"and {hidden:,} more: --json has them")) if hidden > 0 else table
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     """Numbers to the right; a name first, or last and then cut where the screen ends."""
     name_first = len(heads) == 3
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,13 +22,14 @@ from sbtk.cli.options import (
 from sbtk.cli.output import print_columns, printable
 from sbtk.cli.progress import reporter
 from sbtk.errors import UsageError
+from sbtk.extents.frames import plain_rows
+from sbtk.extents.map import ExtentMap
+from sbtk.extents.owners import label
 from sbtk.units import format_count
 from sbtk.volume import read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sbtk.extents.map import ExtentMap
 
 app = verb_app("Tell which file owns clusters, blocks or bytes of a volume.")
 
@@ -71,16 +72,14 @@ def owner(
     asked = _parse(places)
     with reporter(progress, as_json, events=sys.stderr) as emit:
         tables = read_tables(source, emit=emit)
-    from sbtk.extents.map import ExtentMap
-
     extent_map = ExtentMap.from_tables(tables)
     if asked.single:
         found = extent_map.owner_of(asked.single, unit.value)
-        print_json_rows(_json_rows(found)) if as_json else _print_owners(extent_map, found, unit)
+        print_json_rows(plain_rows(found)) if as_json else _print_owners(extent_map, found, unit)
     for first, last in asked.ranges:
         inside = _in_range(extent_map, first, last, unit)
         if as_json:
-            print_json_rows(_json_rows(inside))
+            print_json_rows(plain_rows(inside))
         else:
             _print_range(inside, first, last, unit)
 
@@ -123,16 +122,10 @@ def _in_range(extent_map: ExtentMap, first: int, last: int, unit: PlaceUnit) -> 
     return extent_map.files_in(int(lcn[0]), int(lcn[1]))
 
 
-def _json_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
-    plain = frame.astype(object).where(frame.notna(), None)
-    rows: list[dict[str, object]] = plain.to_dict("records")
-    return rows
-
-
 def _print_owners(extent_map: ExtentMap, found: pd.DataFrame, unit: PlaceUnit) -> None:
     places = ["lcn"] if unit == PlaceUnit.LCN else [unit.value, "lcn"]
     numbers = [*places, "vcn", "file_offset_bytes"]
-    values = _json_rows(found)
+    values = plain_rows(found)
     inside = (extent_map.to_lcn(found[unit.value].to_numpy("i8"), unit.value)[0] >= 0).tolist()
     names = (_name(row) if known else OUTSIDE for row, known in zip(values, inside, strict=True))
     rows = (
@@ -148,22 +141,20 @@ def _print_range(found: pd.DataFrame, first: int, last: int, unit: PlaceUnit) ->
         sys.stdout.write(f"{unit} {first}-{last}: owned by no file\n")
         return
     numbers = ("lcn", "clusters", "vcn")
-    rows = ((*(_number(row[name]) for name in numbers), _name(row)) for row in _json_rows(found))
+    rows = ((*(_number(row[name]) for name in numbers), _name(row)) for row in plain_rows(found))
     print_columns((*numbers, f"owner within {unit} {first}-{last}"), rows, (14, 12, 12))
 
 
-def _name(row: dict[str, object]) -> str:
-    from sbtk.extents.owners import label
-
+def _name(row: dict[str, Any]) -> str:
     if row["path"] is None:
         return {None: "(no file)", False: "(free)", True: "(no file, but in use in $Bitmap)"}[
             row.get("allocated")
         ]
     notes = ["  (behind its end)"] if row.get("slack") else []
     owners = row.get("owners", 1)
-    notes += [f"  ({owners} owners: sbtk check)"] if isinstance(owners, int) and owners > 1 else []
-    return printable(label(str(row["path"]), str(row["stream_name"]))) + "".join(notes)
+    notes += [f"  ({owners} owners: sbtk check)"] if owners > 1 else []
+    return printable(label(row["path"], row["stream_name"])) + "".join(notes)
 
 
-def _number(value: object) -> str:
-    return "-" if value is None else format_count(int(str(value)))
+def _number(value: int | None) -> str:
+    return "-" if value is None else format_count(value)

@@ -166,9 +166,7 @@ def _ranges(
         )
 
 
-def _about_stream(
-    extent_map: ExtentMap, stream: int, code: str, message: str
-) -> AuditFinding:
+def _about_stream(extent_map: ExtentMap, stream: int, code: str, message: str) -> AuditFinding:
     if stream < 0:
         return AuditFinding(severity="error", code=code, message=message)
     name = extent_map.owners.labels(np.array([stream]))[0]

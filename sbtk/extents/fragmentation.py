@@ -66,8 +66,8 @@ class Fragmentation:
 
         A second stream in one piece does not fragment a file: ``fragments`` is seeks + 1.
         """
-        first = {name: "first" for name in ("path", "is_directory", "modified")}
-        sums = {name: "sum" for name in (*_SUMS, "on_disk_bytes", "seek_share", "jump_s", "read_s")}
+        first = dict.fromkeys(("path", "is_directory", "modified"), "first")
+        sums = dict.fromkeys((*_SUMS, "on_disk_bytes", "seek_share", "jump_s", "read_s"), "sum")
         by_record = self.streams.groupby("record", sort=True)
         frame: pd.DataFrame = by_record.agg({**first, **sums, "largest_piece_bytes": "max"})
         frame = frame.reset_index()
@@ -169,7 +169,7 @@ def measure(
         extent_map.stream[rows], extent_map.lcn[rows], extent_map.clusters[rows]
     )  # fmt: skip
     cluster_bytes = extent_map.volume.cluster_bytes or ASSUMED_CLUSTER_BYTES
-    counted = _count(stream, lcn, clusters, cluster_bytes, seek_s, bytes_per_s)
+    counted = _count(stream, lcn, clusters, cluster_bytes, seek_s=seek_s, bytes_per_s=bytes_per_s)
     columns = ["record", "path", "stream_name", "is_directory", "modified"]
     names = extent_map.owners.frame(counted.pop("stream").to_numpy(np.int64), columns)
     names["record"] = names["record"].astype(np.int64)
@@ -183,6 +183,7 @@ def _count(
     lcn: Int64Array,
     clusters: Int64Array,
     cluster_bytes: int,
+    *,
     seek_s: float,
     bytes_per_s: float,
 ) -> pd.DataFrame:

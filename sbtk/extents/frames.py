@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -49,6 +51,12 @@ def extent_frame(extent_map: ExtentMap, rows: Int64Array) -> pd.DataFrame:
         frame[name] = getattr(extent_map, name)[rows]
     frame["row"] = rows
     return frame
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dicts of plain values, None where one is missing: for JSON and for people."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 def _streams(extent_map: ExtentMap, row: Int64Array) -> tuple[Int64Array, Int64Array]:

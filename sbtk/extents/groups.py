@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -50,7 +52,7 @@ def summarise(
 def by_fragments(files: pd.DataFrame) -> pd.DataFrame:
     """One row a class of fragment counts, empty ones included: fragments, files, bytes, shares."""
     names = ["1", "2"]
-    names += [f"{low + 1}-{high}" for low, high in zip(_FRAGMENT_LIMITS[1:], _FRAGMENT_LIMITS[2:])]
+    names += [f"{low + 1}-{high}" for low, high in pairwise(_FRAGMENT_LIMITS[1:])]
     names.append(f"over {_FRAGMENT_LIMITS[-1]}")
     classes = np.searchsorted(_FRAGMENT_LIMITS, files["fragments"].to_numpy(np.int64))
     return _histogram("fragments", "files", names, classes, files["on_disk_bytes"].to_numpy())
@@ -65,25 +67,25 @@ def free_by_size(run_bytes: Int64Array) -> pd.DataFrame:
 def size_class(size_bytes: Int64Array) -> pd.Categorical:
     """The size class of each file."""
     classes = np.searchsorted(_SIZE_LIMITS_BYTES, size_bytes)
-    return pd.Categorical.from_codes(classes, _size_names(), ordered=True)
+    return _categories(classes, _size_names())
 
 
 def age_of(files: pd.DataFrame, now: pd.Timestamp | None) -> pd.Categorical:
     """The age class of each file, counted back from ``now`` or from the newest change."""
-    modified = files["modified"]
+    modified = pd.DatetimeIndex(files["modified"])
     newest = modified.max() if now is None else now
-    days = ((newest - modified) / pd.Timedelta(days=1)).to_numpy(np.float64)
+    days = np.asarray((newest - modified) / pd.Timedelta(days=1), np.float64)
     limits = [limit for _, limit in _AGE_LIMITS_DAYS]
     names = [f"up to {word}" for word, _ in _AGE_LIMITS_DAYS] + ["older", "unknown"]
     classes = np.where(np.isnan(days), len(names) - 1, np.searchsorted(limits, days))
-    return pd.Categorical.from_codes(classes, names, ordered=True)
+    return _categories(classes, names)
 
 
 def folder_of(paths: pd.Series[str], depth: int) -> pd.Series[str]:
     """The first ``depth`` folders of each path; "." where a path has none."""
     pattern = rf"^(?P<folder>(?:[^/]+/){{0,{depth}}})"
     found = pc.struct_field(pc.extract_regex(_arrow(paths), pattern), "folder")
-    folder = pc.utf8_rtrim(found, "/").to_pandas()
+    folder: pd.Series[str] = pc.utf8_rtrim(found, "/").to_pandas()
     return folder.where(folder != "", ".")
 
 
@@ -91,7 +93,7 @@ def extension_of(files: pd.DataFrame) -> pd.Series[str]:
     """The extension of each file's name, with its point; "(folder)" and "(none)" otherwise."""
     pattern = r"[^/](?P<extension>\.[^./ ]{1,16})$"
     matched = pc.struct_field(pc.extract_regex(_arrow(files["path"]), pattern), "extension")
-    extension = pc.utf8_lower(matched.fill_null("(none)")).to_pandas()
+    extension: pd.Series[str] = pc.utf8_lower(matched.fill_null("(none)")).to_pandas()
     return extension.mask(files["is_directory"].astype(bool), "(folder)")
 
 
@@ -110,6 +112,10 @@ def _histogram(
             "bytes_share": total / max(int(total.sum()), 1),
         }
     )
+
+
+def _categories(classes: NDArray[np.intp], names: list[str]) -> pd.Categorical:
+    return pd.Categorical([names[index] for index in classes], categories=names, ordered=True)
 
 
 def _size_names() -> list[str]:

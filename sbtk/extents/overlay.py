@@ -46,7 +46,7 @@ def changed_extents(before: Tables, after: Tables) -> pd.DataFrame:
     """
     (streams_after, rows_after), (streams_before, rows_before) = _read(after), _read(before)
     both = pd.concat([streams_after, streams_before], ignore_index=True)
-    code = both.groupby(_IDENTITY, sort=False).ngroup().to_numpy(np.int64)
+    code: Int64Array = both.groupby(_IDENTITY, sort=False).ngroup().to_numpy(np.int64)
     named = both.iloc[np.unique(code, return_index=True)[1]].reset_index(drop=True)
     side_after = _side(rows_after, code[: len(streams_after)])
     side_before = _side(rows_before, code[len(streams_after) :])
@@ -91,7 +91,7 @@ def _changed_keys(before: _Side, after: _Side, keys: int) -> NDArray[np.bool_]:
     """(keys,) whether the run lists differ; only these are worth laying over each other."""
     runs_before = np.bincount(before.key, minlength=keys)
     runs_after = np.bincount(after.key, minlength=keys)
-    changed = runs_before != runs_after
+    changed: NDArray[np.bool_] = runs_before != runs_after
     # With equal counts the rows of a key stand in the same places once the others are left out.
     one, other = before.take(~changed[before.key]), after.take(~changed[after.key])
     same = (one.vcn == other.vcn) & (one.clusters == other.clusters) & (one.lcn == other.lcn)
@@ -121,7 +121,9 @@ def _overlay(
     clusters = vcns[edges[1:] % scale] - vcn
     key, vcn, clusters = key[inside], vcn[inside], clusters[inside]
     lcn_before, lcn_after = (
-        _place(side, side.key * scale + np.searchsorted(vcns, side.vcn), edges[:-1][inside], key, vcn)
+        _place(
+            side, side.key * scale + np.searchsorted(vcns, side.vcn), edges[:-1][inside], key, vcn
+        )
         for side in (before, after)
     )
     differs = lcn_before != lcn_after
@@ -131,7 +133,7 @@ def _overlay(
 def _place(
     side: _Side, starts: Int64Array, edges: Int64Array, key: Int64Array, vcn: Int64Array
 ) -> Int64Array:
-    """lcn of each stretch; ``starts`` and ``edges`` are key and rank of the vcn in one integer."""
+    """Lcn of each stretch; ``starts`` and ``edges`` are key and rank of the vcn in one integer."""
     if starts.size == 0:
         return np.full(edges.size, ABSENT, np.int64)
     at = np.maximum(np.searchsorted(starts, edges, side="right") - 1, 0)

@@ -62,7 +62,8 @@ class Owners:
         """(streams,) whether the stream is this one of this record."""
         names = self.table["stream_name"].cast(pa.large_string())
         found: NDArray[np.bool_] = np.asarray(pc.equal(names, stream_name)).astype(np.bool_)
-        return found & (self.record == record)
+        found &= self.record == record
+        return found
 
     @cached_property
     def bad_clusters(self) -> NDArray[np.bool_]:
@@ -71,7 +72,9 @@ class Owners:
 
     def streams_of(self, path: str) -> Int64Array:
         """The stream numbers of the file at ``path``; none if there is no such file."""
-        return np.flatnonzero(np.asarray(pc.equal(self.table["path"].cast(pa.large_string()), path)))
+        return np.flatnonzero(
+            np.asarray(pc.equal(self.table["path"].cast(pa.large_string()), path))
+        )
 
     def frame(self, stream: Int64Array, columns: list[str]) -> pd.DataFrame:
         """The named columns for these stream numbers; a missing value where one is -1."""
@@ -143,9 +146,7 @@ def _paths(
     index[~known] = files.num_rows + orphan
     orphan_paths = pa.array([f"$record/{number}" for number in orphans], pa.large_string())
     paths = files["path"].fill_null("").combine_chunks()
-    return pa.DictionaryArray.from_arrays(
-        pa.array(index), pa.concat_arrays([paths, orphan_paths])
-    )
+    return pa.DictionaryArray.from_arrays(pa.array(index), pa.concat_arrays([paths, orphan_paths]))
 
 
 def _stream_names(streams: pa.Table) -> pa.DictionaryArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,26 +40,31 @@ def size_contradictions(
     differs = (allocated // cluster_bytes != covered) | (allocated % cluster_bytes != 0)
     flagged = (owners.column("flags") & (ATTRIBUTE_SPARSE | ATTRIBUTE_COMPRESSED)) != 0
     whole = ~gap & ~twice
-    checks = (
+    checks: tuple[tuple[str, NDArray[np.bool_], Callable[[int], str]], ...] = (
         ("vcn-gap", gap, lambda _: "its runs leave out clusters of the stream"),
         ("vcn-twice", twice, lambda _: "two of its runs hold the same cluster of the stream"),
         (
             "allocated-differs",
             whole & differs,
-            lambda s: f"its allocated size is {_bytes(allocated[s])}, its runs cover "
-            f"{_bytes(int(covered[s]) * cluster_bytes)}",
+            lambda s: (
+                f"its allocated size is {_bytes(allocated[s])}, its runs cover "
+                f"{_bytes(int(covered[s]) * cluster_bytes)}"
+            ),
         ),
         (
             "data-exceeds",
             whole & ~differs & (data > allocated),
-            lambda s: f"its size is {_bytes(data[s])}, more than the {_bytes(allocated[s])} "
-            "allocated to it",
+            lambda s: (
+                f"its size is {_bytes(data[s])}, more than the {_bytes(allocated[s])} "
+                "allocated to it"
+            ),
         ),
         (
             "initialized-exceeds",
             initialized > data,
-            lambda s: f"{_bytes(initialized[s])} are initialised, more than its size of "
-            f"{_bytes(data[s])}",
+            lambda s: (
+                f"{_bytes(initialized[s])} are initialised, more than its size of {_bytes(data[s])}"
+            ),
         ),
         (
             "hole-unflagged",
@@ -69,8 +74,8 @@ def size_contradictions(
     )
     for code, wrong, say in checks:
         streams = np.flatnonzero(wrong & judged)
-        for stream in streams[:limit]:
-            yield int(stream), code, say(stream)
+        for stream in streams[:limit].tolist():
+            yield stream, code, say(stream)
         if streams.size > limit:
             yield -1, code, f"{plural(int(streams.size) - limit, 'more stream')} of this kind"
 

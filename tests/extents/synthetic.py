@@ -63,7 +63,7 @@ class Volume:
                     "vcn": vcn,
                     "lcn": lcn,
                     "clusters": clusters,
-                }  # fmt: skip
+                }
             )
         return self
 

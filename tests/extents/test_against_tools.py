@@ -1,5 +1,7 @@
 """The map, free space and fragment counts of real volumes, against other people's tools."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -106,8 +108,8 @@ def excess_of_ntfsinfo(image, records):
     """What the tool counts beyond runs and fragments: (runs, fragments) by record.
 
     It counts each record's piece of a run list by itself: a run for the clusters before a later
-    piece and one for those behind the first, a fragment for a piece of holes only, and one for a piece that goes on at the very next
-    cluster.
+    piece and one for those behind the first; a fragment for a piece of holes only, and one for a
+    piece that goes on at the very next cluster.
     """
     found = {}
     for record, inode in ntfsinfo.parse(ntfsinfo.dump(image, records)).items():
@@ -119,7 +121,7 @@ def excess_of_ntfsinfo(image, records):
             real = [[run for run in piece.runs if run[1] >= 0] for piece in stored]
             fragments += sum(not runs_of_piece for runs_of_piece in real)
             real = [runs_of_piece for runs_of_piece in real if runs_of_piece]
-            for before, after in zip(real, real[1:], strict=False):
+            for before, after in pairwise(real):
                 _, lcn, clusters = before[-1]
                 fragments += after[0][1] == lcn + clusters
         found[record] = runs, fragments

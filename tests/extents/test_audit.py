@@ -78,7 +78,7 @@ def test_bad_clusters_are_named_and_a_file_on_them_too():
     hole = next(row for row in volume.extents if row["stream"] == 3)
     rows = [(0, -1, 32), (32, 32, 2), (34, -1, 66)]
     volume.extents.remove(hole)
-    volume.extents += [hole | {"vcn": v, "lcn": l, "clusters": c} for v, l, c in rows]
+    volume.extents += [hole | {"vcn": vcn, "lcn": lcn, "clusters": n} for vcn, lcn, n in rows]
     assert found(volume.mark()) == [
         ("cluster-shared", 8, 32, 2, ["$BadClus:$Bad", "b"]),
         ("bad-clusters", 8, 32, 2, ["$BadClus:$Bad"]),

@@ -1,5 +1,7 @@
 """Fragments, seeks and scores of volumes small enough to count by hand."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,7 +37,7 @@ def test_seeks_by_distance_forwards_and_backwards():
     places[-1] = 3
     runs = [(vcn, lcn, 1) for vcn, lcn in enumerate(places)]
     stream = report(Volume(total_clusters=4096 * MIB).add(30, "f", runs)).streams.iloc[0]
-    jumps = [abs(b - a - 1) * CLUSTER_BYTES for a, b in zip(places, places[1:], strict=False)]
+    jumps = [abs(b - a - 1) * CLUSTER_BYTES for a, b in itertools.pairwise(places)]
     limits = [1 << 20, 64 << 20, 1 << 30, np.inf]
     expected = [
         sum(low < jump <= high for jump in jumps if jump)

@@ -226,7 +226,7 @@ def test_a_bare_mft_answers_by_cluster_only():
     frame = extent_map.owner_of([(1 << 33) + 1, 5])
     assert frame["path"].tolist()[0] == "f"
     assert frame["file_offset_bytes"].isna().all()
-    with pytest.raises(UsageError, match="a bare .MFT does not tell"):
+    with pytest.raises(UsageError, match=r"a bare \$MFT does not tell"):
         extent_map.owner_of([5], unit="byte")
 
 

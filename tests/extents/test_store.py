@@ -133,5 +133,5 @@ def test_damaged_owners_are_found_when_names_are_asked_for(folder):
     (folder / "map_owners.parquet").write_bytes(b"PAR1")
     opened = ExtentMap.open(folder)
     assert opened.owner_rows(np.array([40])).tolist() == [2]
-    with pytest.raises(TableError, match="map_owners.parquet cannot be read"):
+    with pytest.raises(TableError, match=r"map_owners\.parquet cannot be read"):
         opened.owner_of([40])
