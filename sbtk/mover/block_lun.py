@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,13 +21,13 @@ from sbtk.mover.block_commands import BlockCommands
 from sbtk.mover.device_server import check
 from sbtk.mover.gate import WriteGate
 from sbtk.mover.snapshot import OverlaySnapshot
+from sbtk.mover.system_calls import punch_hole
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.cdb_base import Cdb
 from sbtk.scsi.designator import naa6
 from sbtk.scsi.inquiry import DISK
 from sbtk.transport.base import ByteView, Response
 
-_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # linux/falloc.h
 _ZERO_BYTES = 1 << 20
 
 
@@ -188,7 +186,7 @@ class BlockLun(ReadOnlyLun):
         self.counters.add_write(length_bytes)
         with self._gate.writing():
             self._save(offset_bytes, length_bytes)
-            if _punch(self._fd, offset_bytes, length_bytes):
+            if self._punch(offset_bytes, length_bytes):
                 return
             zeros = memoryview(bytes(min(length_bytes, _ZERO_BYTES)))
             for start in range(offset_bytes, offset_bytes + length_bytes, _ZERO_BYTES):
@@ -253,6 +251,13 @@ class BlockLun(ReadOnlyLun):
         for overlay in self._overlays:
             overlay.before_write(offset_bytes, length_bytes)
 
+    def _punch(self, offset_bytes: int, length_bytes: int) -> bool:
+        try:
+            return punch_hole(self._fd, offset_bytes, length_bytes)
+        except OSError as error:
+            lba = offset_bytes // self.block_bytes
+            raise check(codes.MEDIUM_ERROR, codes.WRITE_ERROR, information=lba) from error
+
     def _pwrite(self, offset_bytes: int, data: memoryview) -> None:
         try:
             while data:
@@ -261,17 +266,3 @@ class BlockLun(ReadOnlyLun):
         except OSError as error:
             lba = offset_bytes // self.block_bytes
             raise check(codes.MEDIUM_ERROR, codes.WRITE_ERROR, information=lba) from error
-
-
-def _punch(fd: int, offset_bytes: int, length_bytes: int) -> bool:
-    """Make a range a hole that reads as zeros; False where the file system cannot."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    failed: int = libc.fallocate(
-        fd, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)
-    )
-    if not failed:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-        return False
-    raise check(codes.MEDIUM_ERROR, codes.WRITE_ERROR)

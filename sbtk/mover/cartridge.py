@@ -44,10 +44,12 @@ from sbtk.mover.medium import (
     decode_header,
     decode_memory,
 )
+from sbtk.mover.system_calls import start_writeback
 from sbtk.transport.base import ByteView
 
 MIN_CAPACITY_BYTES = 1 << 20
 _MOST_CAPACITY_BYTES = 1 << 51  # the header holds it in MiB, in 32 bits
+_WRITE_EARLY_BYTES = 32 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -145,6 +147,7 @@ class Cartridge:
                 save_index(self.index, self.path, stat)
         self.memory = decode_memory(os.pread(self._fd, MEMORY_BYTES, HEADER_BYTES))
         self.writable = self.writable and self.memory.data_medium
+        self._begun_offset_bytes = self.index.end_offset_bytes
 
     def _ends_at(self, index: ObjectIndex) -> bool:
         """Whether the cartridge has its end of data where the index says."""
@@ -252,6 +255,14 @@ class Cartridge:
                 self._end_here()
             raise self._write_error(error) from error
         self.index.append(len(data), filemark=not len(data))
+        self._write_early()
+
+    def _write_early(self) -> None:
+        """Have the system write while we go on, so that a filemark does not wait for it all."""
+        begun, end = self._begun_offset_bytes, self.index.end_offset_bytes
+        if end - begun >= _WRITE_EARLY_BYTES:
+            start_writeback(self._fd, begun, end - begun)
+            self._begun_offset_bytes = end
 
     def truncate(self, objects: int) -> None:
         """Make object number ``objects`` and all behind it gone: the end of data lies there.
@@ -263,6 +274,7 @@ class Cartridge:
             return
         self._dirty = self._written = True
         self.index.truncate(objects)
+        self._begun_offset_bytes = self.index.end_offset_bytes
         try:
             # The end of data is on the medium before what lies behind it is written over.
             self._end_here()

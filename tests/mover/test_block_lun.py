@@ -164,7 +164,7 @@ def test_unmap_reads_as_zeros_and_gives_the_space_back(lun, path, block_bytes):
 def test_zeros_are_written_where_the_file_system_makes_no_holes(
     lun, path, monkeypatch, block_bytes
 ):
-    monkeypatch.setattr("sbtk.mover.block_lun._punch", lambda *arguments: False)
+    monkeypatch.setattr("sbtk.mover.block_lun.punch_hole", lambda *arguments: False)
     want = bytearray(path.read_bytes())
     lun.zero_blocks(5, 700)
     want[5 * block_bytes : 705 * block_bytes] = bytes(700 * block_bytes)
