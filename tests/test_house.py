@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "mover": {"mover", "scsi", "transport", "device"},
     "quiesce": {"quiesce", "snapshot", "scsi", "transport", "device", "mover"},
     "snapshot": {"snapshot", "device", "mover"},
+    "archive": {"archive"},
+    "plan": {"plan", "archive", "extents", "device", "ntfs", "scsi"},
 }
 # Codecs and planners do no I/O and know no tables for people.
 PURE = ["scsi", "plan", "quiesce/window.py", "ntfs/layout.py", "ntfs/boot.py", "ntfs/runlist.py"]

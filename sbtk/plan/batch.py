@@ -1,0 +1,386 @@
+"""Command lists of a backup under any limits: to tape on record boundaries, to disk in windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sbtk.errors import PlanError
+from sbtk.plan import loops
+from sbtk.plan.kernels import load
+from sbtk.plan.model import (
+    BLOCK_OFFSET_TO_BLOCK,
+    BLOCK_OFFSET_TO_STREAM,
+    BLOCK_TO_BLOCK,
+    BLOCK_TO_STREAM,
+    COPY,
+    DIGEST,
+    DIGEST_BYTES,
+    EMBEDDED_TO_STREAM,
+    HOST,
+    HOST_WRITE,
+    INLINE,
+    INLINE_TO_STREAM,
+    Commands,
+    Fetches,
+    Int64Array,
+    Pieces,
+    Segments,
+    Target,
+    UInt8Array,
+)
+from sbtk.scsi.limits import Limits
+from sbtk.scsi.limits import limits as profile_limits
+
+CSCD_LIST_BYTES = 64  # source and destination, 32 bytes each
+MAX_LID4_BYTES = 65535  # 16-bit lengths (xcopy.md 2.2)
+MAX_BLOCKS = 65535  # 16-bit NUMBER OF BLOCKS of 00h, 01h, 02h
+MAX_OFFSET_BYTES = (1 << 32) - 1  # 32-bit NUMBER OF BYTES of 08h, 09h, 0Ah
+COMMAND_BYTES = 256 << 20
+"""Most bytes a command moves: what a killed job does again, and how often it tells progress."""
+PART_LENGTH = {BLOCK_TO_BLOCK: 28, BLOCK_OFFSET_TO_BLOCK: 32}
+_MAX_TRANSFER = (1 << 24) - 1
+_LEAST_ROOM = 96  # discard, locate, discard, read: one restore from tape
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Limits as the loops take them: everything in bytes, everything resolved.
+
+    Attributes:
+        limits: of the copy manager.
+        digests: every segment adds 32 bytes to the held data.
+        block_bytes: the block of the LUN.
+        max_segments: segments a list, held data counted.
+        list_room: bytes of segment descriptors a list.
+        inline_room: bytes of inline data a list.
+        unit_bytes: what a segment's bytes are a multiple of: block and granularity.
+        max_segment_bytes: most bytes of a whole-block segment, a multiple of ``unit_bytes``.
+        parts: the byte-offset type may be used.
+        cap_bytes: most bytes of a command.
+    """
+
+    limits: Limits
+    digests: bool
+    block_bytes: int
+    max_segments: int
+    list_room: int
+    inline_room: int
+    unit_bytes: int
+    max_segment_bytes: int
+    parts: bool
+    cap_bytes: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Pieces cut to segments, in their order: piece, offset in it, length, and ``loops`` class."""
+
+    piece: Int64Array
+    offset: Int64Array
+    length: Int64Array
+    what: UInt8Array
+
+
+def rules(
+    limits: Limits,
+    *,
+    block_bytes: int,
+    unit_bytes: int,
+    part_type: int,
+    lid4: bool,
+    digests: bool,
+    command_bytes: int = COMMAND_BYTES,
+    counted_bytes: int = 0,
+) -> Rules:
+    """Resolve limits for one kind of work.
+
+    Args:
+        limits: of the copy manager.
+        block_bytes: the block of the LUN.
+        unit_bytes: from ``layout.unit_bytes``.
+        part_type: 08h, 09h or 0Ah.
+        lid4: lists have 16-bit lengths.
+        digests: every segment adds 32 bytes to the held data.
+        command_bytes: most bytes of a command.
+        counted_bytes: the block that NUMBER OF BLOCKS counts, where it is not the LUN's.
+
+    Raises:
+        PlanError: the limits leave no room for a single segment.
+    """
+    list_bytes = min(limits.max_list_bytes, MAX_LID4_BYTES) if lid4 else limits.max_list_bytes
+    inline = min(limits.max_inline_bytes, MAX_LID4_BYTES) if lid4 else limits.max_inline_bytes
+    segments = limits.max_segments
+    if digests:
+        segments = min(segments, limits.held_data_bytes // DIGEST_BYTES)
+    longest = min(
+        MAX_BLOCKS * (counted_bytes or block_bytes), limits.max_segment_bytes or MAX_OFFSET_BYTES
+    )
+    longest = longest // unit_bytes * unit_bytes
+    room = list_bytes - CSCD_LIST_BYTES
+    if segments < 1 or room < _LEAST_ROOM or longest < 1 or limits.max_cscds < 2:
+        raise PlanError(
+            f"the limits of {limits.name} leave no room for one segment of {unit_bytes} bytes",
+            hint="Choose another profile; sbtk limits LOC shows what a device can take",
+        )
+    fine = 1 << limits.data_granularity <= loops.SECTOR
+    has_part = limits.supports(part_type + (DIGEST if digests else 0))
+    return Rules(
+        limits=limits,
+        digests=digests,
+        block_bytes=block_bytes,
+        max_segments=segments,
+        list_room=room,
+        inline_room=inline,
+        unit_bytes=unit_bytes,
+        max_segment_bytes=longest,
+        parts=fine and has_part,
+        cap_bytes=max(command_bytes, unit_bytes),
+    )
+
+
+def for_tape(limits: Limits) -> Limits:
+    """The numbers of a manager that moves no tape, with the segment types of one that does.
+
+    None of the managers in the field writes tape; their numbers show what a list of one or a few
+    segments costs there.
+    """
+    if limits.supports(BLOCK_TO_STREAM):
+        return limits
+    able = profile_limits("spc")
+    return replace(
+        limits,
+        name=f"{limits.name}+tape",
+        types=able.types,
+        max_stream_transfer_bytes=able.max_stream_transfer_bytes,
+        held_data_bytes=limits.held_data_bytes or DIGEST_BYTES * limits.max_segments,
+    )
+
+
+def require(limits: Limits, type_code: int, what: str) -> None:
+    """Refuse a manager without a segment type.
+
+    Raises:
+        PlanError: it does not implement it.
+    """
+    if not limits.supports(type_code):
+        raise PlanError(
+            f"{limits.name} cannot {what}: segment type {type_code:02X}h is not implemented",
+            hint="Use another copy manager (profile spc is our own mover)",
+        )
+
+
+def inline_way(limits: Limits, digests: bool) -> int:
+    """How headers reach a tape: 04h, 05h, or records that the host writes."""
+    extra = DIGEST if digests else 0
+    fine = 1 << limits.inline_granularity <= loops.SECTOR
+    if limits.max_inline_bytes >= loops.SECTOR and limits.supports(INLINE_TO_STREAM + extra):
+        return loops.BY_INLINE if fine else loops.BY_HOST
+    if limits.supports(EMBEDDED_TO_STREAM + extra):
+        return loops.BY_EMBEDDED if fine else loops.BY_HOST
+    return loops.BY_HOST
+
+
+def record_bytes(limits: Limits, wanted_bytes: int, unit_bytes: int) -> int:
+    """The record that a tape gets: what is wanted, as far as the manager can.
+
+    Raises:
+        PlanError: a record cannot even hold one unit.
+    """
+    most = min(wanted_bytes, limits.max_stream_transfer_bytes or wanted_bytes, _MAX_TRANSFER)
+    chosen = most // unit_bytes * unit_bytes
+    if chosen < unit_bytes or chosen < loops.SECTOR:
+        raise PlanError(
+            f"records of {most} bytes cannot hold a unit of {unit_bytes} bytes",
+            hint="Choose larger records (--record-bytes)",
+        )
+    return chosen
+
+
+def to_tape(
+    pieces: Pieces,
+    inline_bytes: int,
+    target: Target,
+    limit: Rules,
+) -> tuple[Segments, Commands, Fetches]:
+    """Commands that write an archive to tape.
+
+    Args:
+        pieces: the whole archive, lengths multiples of 512.
+        inline_bytes: bytes of ``Plan.inline``; fetched bytes get addresses behind it.
+        target: the tape; its ``record_bytes`` from ``record_bytes``.
+        limit: of the manager.
+
+    Raises:
+        PlanError: the manager cannot write tape, or a piece fits no list.
+    """
+    limits, digests, block_bytes = limit.limits, limit.digests, limit.block_bytes
+    require(limits, BLOCK_TO_STREAM, "copy from disk to tape")
+    if digests:
+        require(limits, DIGEST + BLOCK_TO_STREAM, "make digests")
+    way = inline_way(limits, digests)
+    record = target.record_bytes
+    cap = max(limit.cap_bytes // record, 1) * record
+    pack = load(len(pieces)).pack_tape
+    given = (
+        pieces.length_bytes, pieces.kind, pieces.origin_bytes, limit.max_segments,
+        limit.list_room, limit.inline_room, way, block_bytes, limit.unit_bytes,
+        min(limit.max_segment_bytes, cap), limit.parts, record, cap,
+    )  # fmt: skip
+    i64, u8 = np.empty(0, np.int64), np.empty(0, np.uint8)
+    segments, commands = pack(*given, i64, i64, i64, u8, i64, i64, u8)
+    if segments < 0:
+        raise PlanError(
+            f"byte {int(pieces.archive_start_bytes[commands])} of the archive fits no list of "
+            f"{limits.name}: {limit.list_room} bytes of descriptors, {limit.inline_room} inline",
+            hint="Choose a manager with longer lists",
+        )
+    piece, offset, length = (np.empty(segments, np.int64) for _ in range(3))
+    what = np.empty(segments, np.uint8)
+    first, transfer = np.empty(commands + 1, np.int64), np.empty(commands, np.int64)
+    host = np.empty(commands, np.uint8)
+    pack(*given, piece, offset, length, what, first, transfer, host)
+    cut = Cut(piece, offset, length, what)
+    origin, fetches = _origins(pieces, cut, inline_bytes)
+    codes = np.array([BLOCK_TO_STREAM, BLOCK_OFFSET_TO_STREAM, 0, 0], np.uint8)
+    codes[2:] = EMBEDDED_TO_STREAM if way == loops.BY_EMBEDDED else INLINE_TO_STREAM
+    codes += DIGEST if digests else 0
+    codes[2:] = HOST_WRITE if way == loops.BY_HOST else codes[2:]
+    made = Segments(
+        codes[what],
+        pieces.archive_start_bytes[piece] + offset,
+        length,
+        origin,
+        np.repeat(transfer, np.diff(first)),
+    )
+    return made, Commands(first, np.where(host > 0, HOST, COPY).astype(np.uint8)), fetches
+
+
+def _origins(pieces: Pieces, cut: Cut, inline_bytes: int) -> tuple[Int64Array, Fetches]:
+    """Where each segment's bytes come from; fetched ones get inline addresses of their own."""
+    origin = pieces.origin_bytes[cut.piece] + cut.offset
+    fetched = np.flatnonzero(cut.what == loops.FETCHED)
+    fetched_length = cut.length[fetched]
+    inline_start = inline_bytes + np.cumsum(fetched_length) - fetched_length
+    fetches = Fetches(inline_start, origin[fetched], fetched_length)
+    origin[fetched] = inline_start
+    return origin, fetches
+
+
+def to_disk(
+    pieces: Pieces,
+    inline_bytes: int,
+    target: Target,
+    limit: Rules,
+) -> tuple[Segments, Commands, Fetches]:
+    """Commands that write an archive to a disk.
+
+    No segment type takes inline bytes to a disk, so the host writes them itself. Its writes stand
+    in front of the list that copies into the same blocks or behind them: a write fills the rest of
+    its first block with zeros, and a byte-offset segment then puts a tail there.
+
+    Raises:
+        PlanError: the manager cannot copy from disk to disk.
+    """
+    limits, digests = limit.limits, limit.digests
+    require(limits, BLOCK_TO_BLOCK, "copy from disk to disk")
+    if digests:
+        require(limits, DIGEST + BLOCK_TO_BLOCK, "make digests")
+    cut = split_pieces(pieces, target, limit)
+    copied = np.flatnonzero(cut.what <= loops.PART)
+    sent = np.flatnonzero(cut.what >= loops.SENT)
+    length = cut.length[copied]
+    descriptor = np.where(cut.what[copied] == loops.PART, 32, 28)
+    command_of = np.empty(copied.size, np.int64)
+    load(copied.size).pack_disk(
+        length, descriptor, limit.max_segments, limit.list_room, limit.cap_bytes, command_of
+    )
+    order, window, by_host = _in_windows(cut, copied, sent, command_of)
+    starts = np.flatnonzero(np.diff(window * 2 + (1 - by_host), prepend=-1))
+    first = np.append(starts, order.size)
+    ordered = Cut(cut.piece[order], cut.offset[order], cut.length[order], cut.what[order])
+    origin, fetches = _origins(pieces, ordered, inline_bytes)
+    extra = DIGEST if digests else 0
+    codes = np.array(
+        [BLOCK_TO_BLOCK + extra, BLOCK_OFFSET_TO_BLOCK + extra, HOST_WRITE, HOST_WRITE], np.uint8
+    )
+    made = Segments(
+        codes[cut.what[order]],
+        pieces.archive_start_bytes[cut.piece[order]] + cut.offset[order],
+        cut.length[order],
+        origin,
+        np.zeros(order.size, np.int64),
+    )
+    kind = np.where(by_host[starts] > 0, HOST, COPY).astype(np.uint8)
+    return made, Commands(first, kind), fetches
+
+
+def split_pieces(pieces: Pieces, target: Target, limit: Rules) -> Cut:
+    """Cut pieces for block->block copies: whole units, and what is left of each.
+
+    A piece that does not begin on a block at both ends has no whole units: byte-offset segments
+    carry all of it, or the host does.
+    """
+    length = pieces.length_bytes
+    inline = pieces.kind == INLINE
+    aligned = (pieces.origin_bytes % limit.block_bytes == 0) & (
+        (pieces.archive_start_bytes + target.start_bytes) % target.block_bytes == 0
+    )
+    whole = np.where(aligned & ~inline, length // limit.unit_bytes * limit.unit_bytes, 0)
+    rest = length - whole
+    pieces_of = -(-whole // limit.max_segment_bytes)
+    if not rest.any() and (pieces_of == 1).all():
+        rows = np.arange(length.size, dtype=np.int64)
+        zero = np.zeros(length.size, np.int64)
+        return Cut(rows, zero, length, np.zeros(length.size, np.uint8))
+    most_rest = np.where(inline, np.int64(1) << 62, MAX_OFFSET_BYTES // 4096 * 4096)
+    rests = -(-rest // most_rest)
+    count = pieces_of + rests
+    piece = np.repeat(np.arange(length.size, dtype=np.int64), count)
+    index = np.arange(piece.size) - np.repeat(np.cumsum(count) - count, count)
+    is_rest = index >= pieces_of[piece]
+    offset = np.where(
+        is_rest,
+        whole[piece] + (index - pieces_of[piece]) * most_rest[piece],
+        index * limit.max_segment_bytes,
+    )
+    end = np.where(is_rest, length[piece], whole[piece])
+    step = np.where(is_rest, most_rest[piece], limit.max_segment_bytes)
+    what = np.where(is_rest, loops.PART if limit.parts else loops.FETCHED, loops.WHOLE)
+    what = np.where(inline[piece], loops.SENT, what).astype(np.uint8)
+    return Cut(piece, offset, np.minimum(step, end - offset), what)
+
+
+def _in_windows(
+    cut: Cut, copied: Int64Array, sent: Int64Array, command_of: Int64Array
+) -> tuple[Int64Array, Int64Array, UInt8Array]:
+    """Order of execution: ``(rows of the cut, window of each, 1 where the host does it)``.
+
+    A window is one list and the host's writes in front of it: those whose blocks the list, or a
+    later one, touches.
+    """
+    if not sent.size:
+        return copied, command_of, np.zeros(copied.size, np.uint8)
+    # Rows are in archive order, so "the first copy that shares the write's first block" is the
+    # first copied row behind the one whose block differs. A write shares at most its first block
+    # with a tail in front of it: the row just before it.
+    behind = np.searchsorted(copied, sent)
+    before = np.maximum(behind - 1, 0)
+    has_before = behind > 0
+    if copied.size:
+        row_before = copied[before]
+        touches = has_before & (row_before == sent - 1) & (cut.what[row_before] == loops.PART)
+        behind = np.where(touches, before, behind)
+        window_of_sent = np.where(
+            behind < copied.size,
+            command_of[np.minimum(behind, copied.size - 1)],
+            command_of[-1] + 1,
+        )
+    else:
+        window_of_sent = np.zeros(sent.size, np.int64)
+    rows = np.concatenate([sent, copied])
+    window = np.concatenate([window_of_sent, command_of])
+    by_host = np.concatenate([np.ones(sent.size, np.uint8), np.zeros(copied.size, np.uint8)])
+    order = np.lexsort((rows, 1 - by_host, window))
+    return rows[order], window[order], by_host[order]

@@ -1,0 +1,13 @@
+"""``loops``, compiled by Numba; its own module, so that Numba is imported only where it pays."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from sbtk.plan import loops
+
+_compile = njit(nogil=True, cache=True)
+
+pack_tape = _compile(loops.pack_tape)
+pack_disk = _compile(loops.pack_disk)
+pack_tape_reads = _compile(loops.pack_tape_reads)
