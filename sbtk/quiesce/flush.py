@@ -74,8 +74,10 @@ class HostFlush:
                 hint="Too much is being written, or a device below does not answer",
             )
         if failure:
+            at = f" at {failure[0].filename}" if failure[0].filename else ""
             raise ActivitySourceError(
-                f"{self.name} cannot be flushed: {failure[0].strerror}"
+                f"{self.name} cannot be flushed{at}: {failure[0].strerror}",
+                hint="Run as a user who may open it, mount FUSE with allow_other, or unmount it",
             ) from failure[0]
 
 
