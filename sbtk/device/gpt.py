@@ -35,6 +35,14 @@ class _Header:
     entries_crc: int
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """One intact copy of the table: its raw entries, and the bytes that it takes on the disk."""
+
+    entries: list[bytes]
+    ranges: set[tuple[int, int]]
+
+
 def read(device: BlockDevice, block_bytes: int, *, protective: bool) -> PartitionTable:
     """Read the primary table or, where that is damaged, the backup at the end of the disk.
 
@@ -46,31 +54,47 @@ def read(device: BlockDevice, block_bytes: int, *, protective: bool) -> Partitio
     Returns:
         The table, with a finding for each damage; scheme ``""`` where there is no GPT.
     """
+    primary, primary_header = _read_copy(device, block_bytes, 1)
     last_lba = device.size_bytes // block_bytes - 1
+    backup_lba = primary_header.alternate_lba if primary_header else last_lba
+    backup, _ = _read_copy(device, block_bytes, backup_lba)
+    taken = primary or backup
+    if taken is None:
+        return PartitionTable(block_bytes=block_bytes)
     findings: list[Finding] = []
-    primary = _read_header(device, block_bytes, 1)
-    backup_lba = primary.alternate_lba if primary else last_lba
-    entries = _read_entries(device, block_bytes, primary)
-    if primary is None or entries is None:
-        backup = _read_header(device, block_bytes, backup_lba)
-        entries = _read_entries(device, block_bytes, backup)
-        if entries is None:
-            return PartitionTable(block_bytes=block_bytes)
-        findings.append(
-            _warning("gpt-primary-damaged", f"the backup GPT at LBA {backup_lba} was used instead")
-        )
+    if primary is None:
+        what = f"the backup GPT at LBA {backup_lba} was used instead"
+        findings.append(_warning("gpt-primary-damaged", what))
+    elif backup is None:
+        what = f"no intact backup at LBA {backup_lba}: sgdisk -e makes one"
+        findings.append(_warning("gpt-backup-damaged", what))
     if not protective:
         findings.append(_warning("gpt-no-protective-mbr", "LBA 0 holds no protective MBR"))
     partitions = []
-    for number, raw in enumerate(entries, start=1):
+    for number, raw in enumerate(taken.entries, start=1):
         item = _parse_entry(raw, number, block_bytes)
         if item and item.blocks > 0:
             partitions.append(item)
         elif item:
-            findings.append(
-                _warning("gpt-entry-damaged", f"partition {number} ends before it begins")
-            )
-    return PartitionTable("gpt", block_bytes, tuple(partitions), tuple(findings))
+            what = f"partition {number} ends before it begins"
+            findings.append(_warning("gpt-entry-damaged", what))
+    ranges = {(0, block_bytes)}.union(*(copy.ranges for copy in (primary, backup) if copy))
+    return PartitionTable(
+        "gpt", block_bytes, tuple(partitions), tuple(findings), tuple(sorted(ranges))
+    )
+
+
+def _read_copy(
+    device: BlockDevice, block_bytes: int, lba: int
+) -> tuple[_Copy | None, _Header | None]:
+    """The copy of the table with its header at an LBA, if intact; and the header, if that is."""
+    header = _read_header(device, block_bytes, lba)
+    entries = _read_entries(device, block_bytes, header)
+    if header is None or entries is None:
+        return None, header
+    entries_bytes = -(-header.entries * header.entry_bytes // block_bytes) * block_bytes
+    ranges = {(lba * block_bytes, block_bytes), (header.entries_lba * block_bytes, entries_bytes)}
+    return _Copy(entries, ranges), header
 
 
 def _read_header(device: BlockDevice, block_bytes: int, lba: int) -> _Header | None:

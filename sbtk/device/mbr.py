@@ -65,45 +65,60 @@ def read(device: BlockDevice, block_bytes: int, entries: list[Entry]) -> Partiti
     """The table that starts with these primary entries, logical partitions included."""
     partitions: list[Partition] = []
     findings: list[Finding] = []
+    records = {0}
     for entry in entries:
         if entry.type in EXTENDED:
-            chain, finding = _logical_partitions(device, block_bytes, entry.first_lba)
-            partitions += chain
-            findings += [finding] if finding else []
+            chain = _Chain(entry.first_lba)
+            chain.walk(device, block_bytes)
+            partitions += chain.partitions
+            findings += chain.findings
+            records |= chain.records
         elif entry.type != PROTECTIVE:
             partitions.append(_partition(entry, entry.slot + 1, entry.first_lba, block_bytes))
     partitions.sort(key=lambda item: item.number)
-    return PartitionTable("mbr", block_bytes, tuple(partitions), tuple(findings))
+    own_ranges = tuple((lba * block_bytes, block_bytes) for lba in sorted(records))
+    return PartitionTable("mbr", block_bytes, tuple(partitions), tuple(findings), own_ranges)
 
 
 def _partition(entry: Entry, number: int, first_lba: int, block_bytes: int) -> Partition:
     return Partition(number, first_lba, entry.blocks, block_bytes, f"{entry.type:02X}h")
 
 
-def _logical_partitions(
-    device: BlockDevice, block_bytes: int, extended_lba: int
-) -> tuple[list[Partition], Finding | None]:
-    """Walk the chain of EBRs; it ends at a loop, a broken link or ``MOST_LOGICAL`` links."""
-    found: list[Partition] = []
-    seen: set[int] = set()
-    ebr_lba = extended_lba
-    while True:
-        if ebr_lba in seen or len(seen) >= MOST_LOGICAL:
-            return found, _broken(f"the chain of logical partitions loops at LBA {ebr_lba}")
-        seen.add(ebr_lba)
-        sector = read_or_empty(device, ebr_lba * block_bytes, 512)
-        if sector[510:512] != _SIGNATURE:
-            return found, _broken(f"the extended boot record at LBA {ebr_lba} is missing")
-        next_lba = 0
-        for entry in primary_entries(sector):
-            if entry.type in EXTENDED:
-                next_lba = extended_lba + entry.first_lba
-            else:
-                first_lba = ebr_lba + entry.first_lba
-                found.append(_partition(entry, 5 + len(found), first_lba, block_bytes))
-        if not next_lba:
-            return found, None
-        ebr_lba = next_lba
+class _Chain:
+    """The logical partitions of an extended one.
+
+    Attributes:
+        partitions: found so far, numbered from 5.
+        findings: why the chain was left before its end.
+        records: LBAs of the extended boot records that were read.
+    """
+
+    def __init__(self, extended_lba: int) -> None:
+        self._extended_lba = extended_lba
+        self.partitions: list[Partition] = []
+        self.findings: list[Finding] = []
+        self.records: set[int] = set()
+
+    def walk(self, device: BlockDevice, block_bytes: int) -> None:
+        """Follow the chain to its end, a loop or a broken link; ``MOST_LOGICAL`` links at most."""
+        next_lba = self._extended_lba
+        while next_lba:
+            lba = next_lba
+            if lba in self.records or len(self.records) >= MOST_LOGICAL:
+                self.findings.append(_broken(f"the chain of logical partitions loops at LBA {lba}"))
+                return
+            sector = read_or_empty(device, lba * block_bytes, 512)
+            if sector[510:512] != _SIGNATURE:
+                self.findings.append(_broken(f"the extended boot record at LBA {lba} is missing"))
+                return
+            self.records.add(lba)
+            next_lba = 0
+            for entry in primary_entries(sector):
+                if entry.type in EXTENDED:
+                    next_lba = self._extended_lba + entry.first_lba
+                else:
+                    number, first_lba = 5 + len(self.partitions), lba + entry.first_lba
+                    self.partitions.append(_partition(entry, number, first_lba, block_bytes))
 
 
 def _broken(what: str) -> Finding:

@@ -53,12 +53,15 @@ class PartitionTable:
         block_bytes: what its LBAs count.
         partitions: used entries, in the order of the table.
         findings: what is wrong with the table, and what was done about it.
+        own_ranges: (start_bytes, length_bytes) of the blocks that the table itself takes, in
+            ascending order: boot records, GPT headers and entries, of the intact copies only.
     """
 
     scheme: str = ""
     block_bytes: int = 512
     partitions: tuple[Partition, ...] = ()
     findings: tuple[Finding, ...] = ()
+    own_ranges: tuple[tuple[int, int], ...] = ()
 
 
 def read_or_empty(device: BlockDevice, offset_bytes: int, length_bytes: int) -> bytes:

@@ -13,6 +13,10 @@ from sbtk.ntfs.layout import REFERENCE_MASK, ROOT_RECORD, AttributeType
 from sbtk.ntfs.tables import Tables
 
 _TYPES = {f"${kind.name}": int(kind) for kind in AttributeType}
+_STREAM_COLUMNS = (
+    "record", "attribute_type", "attribute_name", "resident", "flags", "data_bytes",
+    "initialized_bytes", "compression_unit",
+)  # fmt: skip
 _SHOWN = 8  # candidates that a message lists
 
 
@@ -164,19 +168,24 @@ def _stream_of(tables: Tables, record: int, path: str, name: str, kind: int) -> 
     fitting = exact or [row for row in of_kind if names[row].upper() == name.upper()]
     if not fitting:
         raise _no_stream(path, name, kind, [names[row] for row in of_kind])
-    found = rows.slice(fitting[0], 1).to_pylist()[0]
-    return Stream(
-        path=f"{path}:{name}" if name else path,
-        row=int(low) + fitting[0],
-        record=record,
-        attribute_type=kind,
-        attribute_name=names[fitting[0]],
-        resident=found["resident"],
-        flags=found["flags"],
-        data_bytes=found["data_bytes"],
-        initialized_bytes=found["initialized_bytes"],
-        compression_unit=found["compression_unit"],
-    )
+    return stream_at(tables, int(low) + fitting[0], path)
+
+
+def stream_at(tables: Tables, row: int, path: str = "") -> Stream:
+    """The stream in a row of ``streams``; ``path`` of its file, looked up if it is not given.
+
+    Raises:
+        StreamNotFoundError: there is no such row.
+    """
+    if not 0 <= row < tables.streams.num_rows:
+        raise StreamNotFoundError(
+            f"stream {row} of {_source(tables)} does not exist",
+            hint=f"There are {tables.streams.num_rows}",
+        )
+    found = {name: tables.streams[name][row].as_py() for name in _STREAM_COLUMNS}
+    path = path or path_of(tables, found["record"])
+    name = found["attribute_name"]
+    return Stream(path=f"{path}:{name}" if name else path, row=row, **found)
 
 
 def _no_stream(path: str, name: str, kind: int, names: list[str]) -> StreamNotFoundError:

@@ -35,7 +35,7 @@ from sbtk.ntfs.layout import (
     RECORD_TORN_SIGNATURE,
     AttributeType,
 )
-from sbtk.ntfs.lookup import Stream, find_record, find_stream, path_of
+from sbtk.ntfs.lookup import Stream, find_record, find_stream, stream_at
 from sbtk.ntfs.mft import MAX_LIST_BYTES, MftReader
 from sbtk.ntfs.record import Attribute, Record, RecordError
 from sbtk.ntfs.scan import read_boot, scan, scan_mft
@@ -154,6 +154,23 @@ class Volume:
             return io.BytesIO(self._resident_attribute(found).value)
         return io.BufferedReader(self._open_runs(found), BUFFER_BYTES)
 
+    def read_value(self, row: int, max_bytes: int) -> bytes:
+        """The beginning of any attribute's value, by its row of ``streams``; no path is needed.
+
+        What ``open`` refuses because of its meaning (EFS, WOF) is read as it is stored.
+
+        Raises:
+            StreamNotFoundError: there is no such row.
+            StreamUnreadableError: its record or its run list is damaged; or a bare $MFT.
+            DeviceReadError: the device fails.
+        """
+        self._refuse_bare_mft()
+        found = stream_at(self.tables, row)
+        if found.resident:
+            return self._resident_attribute(found).value[:max_bytes]
+        with io.BufferedReader(self._open_runs(found), BUFFER_BYTES) as content:
+            return content.read(max_bytes)
+
     def close(self) -> None:
         """Close the device; safe to call twice."""
         self._opened.close()
@@ -236,12 +253,15 @@ class Volume:
         low, high = np.searchsorted(stream, [row, row + 1])
         return Runs(*(column[low:high] for column in runs))
 
-    def _refuse_unreadable(self, found: Stream) -> None:
+    def _refuse_bare_mft(self) -> None:
         if self.is_bare_mft:
             raise StreamUnreadableError(
                 f"{self.location} is a bare $MFT: it holds no files' content",
                 hint="Open the volume that it came from",
             )
+
+    def _refuse_unreadable(self, found: Stream) -> None:
+        self._refuse_bare_mft()
         if found.flags & ATTRIBUTE_ENCRYPTED:
             raise StreamUnreadableError(
                 f"{found.path} is encrypted (EFS)",
@@ -269,18 +289,7 @@ class Volume:
         if AttributeType.REPARSE_POINT not in types:
             return 0
         row = int(low + np.flatnonzero(types == AttributeType.REPARSE_POINT)[0])
-        fields = streams.slice(row, 1).to_pylist()[0]
-        name = str(fields["attribute_name"])
-        kind = int(AttributeType.REPARSE_POINT)
-        point = Stream(
-            path_of(self.tables, record), row, record, kind, name, fields["resident"],
-            fields["flags"], fields["data_bytes"], fields["initialized_bytes"], 0,
-        )  # fmt: skip
-        if point.resident:
-            value = self._resident_attribute(point).value
-        else:
-            value = io.BufferedReader(self._open_runs(point)).read(4)
-        return int.from_bytes(value[:4], "little")
+        return int.from_bytes(self.read_value(row, 4), "little")
 
     def _open_runs(self, found: Stream) -> io.RawIOBase:
         runs = self.runs_of(found.row)

@@ -195,6 +195,38 @@ def test_random_damage_never_raises(tmp_path_factory, data):
         put(image, at, kept)
 
 
+def restored_blank(image, tmp_path):
+    """A blank disk that was given the table's own blocks and nothing else."""
+    blank = tmp_path / "blank.img"
+    data = image.read_bytes()
+    with blank.open("wb") as file:
+        file.truncate(len(data))
+    for start_bytes, length_bytes in table_of(image).own_ranges:
+        put(blank, start_bytes, data[start_bytes : start_bytes + length_bytes])
+    return blank
+
+
+def test_the_tables_own_blocks_make_a_blank_disk_whole(tmp_path):
+    gpt = gpt_disk(tmp_path / "g.img", 3, 4, 5)
+    mbr = mbr_disk(tmp_path / "m.img", EXTENDED)
+    for image in (gpt, mbr):
+        blank = restored_blank(image, tmp_path)
+        assert [{**item, "node": ""} for item in sfdisk_partitions(blank)] == [
+            {**item, "node": ""} for item in sfdisk_partitions(image)
+        ]
+    blank = restored_blank(gpt, tmp_path)
+    assert "No problems found" in run("sgdisk", "--verify", blank)
+    assert sum(length for _, length in table_of(gpt).own_ranges) == (1 + 2 * 33) * 512
+
+
+def test_a_gpt_without_its_backup_is_read_and_said(tmp_path):
+    image = gpt_disk(tmp_path / "g.img", 3)
+    put(image, image.stat().st_size - 512, bytes(512))
+    table = table_of(image)
+    assert (len(table.partitions), codes(table)) == (1, ["gpt-backup-damaged"])
+    assert table.own_ranges == ((0, 512), (512, 512), (1024, 128 * 128))
+
+
 def test_view_reads_its_slice_and_no_more(tmp_path):
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(range(256)) * 16)

@@ -204,6 +204,20 @@ def test_both_kernels_decompress_alike(monkeypatch, kernels):
     assert digest in {item.get("sha256") for item in truth["paths"] if item["path"] == MAIL}
 
 
+def test_any_value_by_its_row(office):
+    streams = office.streams.to_pylist()
+    for row in streams:
+        if row["attribute_type"] == DATA and row["attribute_name"] != "$Bad":
+            name = row["attribute_name"]
+            with office.open(row["record"], name) as content:
+                assert office.read_value(row["stream"], 5000) == content.read(5000)
+    index_root = next(row for row in streams if row["attribute_type"] == 0x90)
+    assert len(office.read_value(index_root["stream"], 10_000)) == index_root["data_bytes"]
+    for row in (-1, len(streams)):
+        with pytest.raises(StreamNotFoundError, match="does not exist"):
+            office.read_value(row, 1)
+
+
 # -- finding -----------------------------------------------------------------------------------
 
 
