@@ -125,7 +125,8 @@ class BlockUnit(LogicalUnit, Protocol):
         """Write whole blocks from ``lba`` on.
 
         Raises:
-            CheckCondition: 5/2100h behind the end, 7/2700h write protected, 3/0C00h write error.
+            CheckCondition: 5/2100h behind the end, 7/2700h write protected, 7/2707h no space is
+                left below a sparse disk, 3/0C02h write error.
         """
 
     def zero_blocks(self, lba: int, blocks: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from sbtk.errors import (
     TargetError,
     UsageError,
 )
-from sbtk.mover.base import Counters
+from sbtk.mover.base import CheckCondition, Counters
 from sbtk.mover.block_commands import BlockCommands
 from sbtk.mover.device_server import check
 from sbtk.mover.gate import WriteGate
@@ -251,12 +252,17 @@ class BlockLun(ReadOnlyLun):
         for overlay in self._overlays:
             overlay.before_write(offset_bytes, length_bytes)
 
+    def _write_failed(self, error: OSError, offset_bytes: int) -> CheckCondition:
+        lba = offset_bytes // self.block_bytes
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # SBC-3 4.7.3.6: resource exhaustion
+            return check(codes.DATA_PROTECT, codes.SPACE_ALLOCATION_FAILED, information=lba)
+        return check(codes.MEDIUM_ERROR, codes.WRITE_ERROR, information=lba)
+
     def _punch(self, offset_bytes: int, length_bytes: int) -> bool:
         try:
             return punch_hole(self._fd, offset_bytes, length_bytes)
         except OSError as error:
-            lba = offset_bytes // self.block_bytes
-            raise check(codes.MEDIUM_ERROR, codes.WRITE_ERROR, information=lba) from error
+            raise self._write_failed(error, offset_bytes) from error
 
     def _pwrite(self, offset_bytes: int, data: memoryview) -> None:
         try:
@@ -264,5 +270,4 @@ class BlockLun(ReadOnlyLun):
                 done = os.pwrite(self._fd, data, offset_bytes)
                 data, offset_bytes = data[done:], offset_bytes + done
         except OSError as error:
-            lba = offset_bytes // self.block_bytes
-            raise check(codes.MEDIUM_ERROR, codes.WRITE_ERROR, information=lba) from error
+            raise self._write_failed(error, offset_bytes) from error

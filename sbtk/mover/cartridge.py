@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from sbtk.errors import (
     LocationNotFoundError,
     LocationPermissionError,
     MediumFullError,
+    SbtkError,
     UsageError,
 )
 from sbtk.events import Finding, Listener, ignore
@@ -87,6 +89,7 @@ def create_cartridge(path: Path, *, capacity_bytes: int, barcode: str = "") -> N
             )
             file.flush()
             os.fsync(file.fileno())
+        _sync_folder(path.parent)
     except FileExistsError as error:
         raise LocationError(f"{path} exists", hint="Choose another name, or remove it") from error
     except OSError as error:
@@ -109,18 +112,25 @@ class Cartridge:
         Raises:
             CartridgeError: no cartridge, damaged beyond its last write, or in use for writing.
             LocationError: no such file, or no permission.
+            DeviceReadError: the file cannot be read.
         """
         self.path = path
         self._dirty = self._written = False
         try:
-            self._fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+            # Without O_NONBLOCK the open of a pipe would wait for ever.
+            mode = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = os.open(path, mode)
         except OSError as error:
             raise _location_error(path, error) from error
         try:
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise LocationError(f"{path} is no file", hint="A cartridge is a regular file")
             self.writable = writable and self._lock()
             self._load(listener)
-        except BaseException:
+        except BaseException as error:
             os.close(self._fd)
+            if isinstance(error, OSError) and not isinstance(error, SbtkError):
+                raise DeviceReadError(f"{path}: {error.strerror}") from error
             raise
 
     def _lock(self) -> bool:
@@ -134,17 +144,17 @@ class Cartridge:
         return True
 
     def _load(self, listener: Listener) -> None:
-        stat = os.fstat(self._fd)
-        index = load_index(self.path, stat)
+        state = os.fstat(self._fd)
+        index = load_index(self.path, state)
         if index is not None and self._ends_at(index):
             self.index = index
         else:
-            found = scan(self._fd, stat.st_size, str(self.path), listener)
+            found = scan(self._fd, state.st_size, str(self.path), listener)
             self.index = found.index
-            self._mend(found.damaged, torn=found.torn, size_bytes=stat.st_size, listener=listener)
-            stat = os.fstat(self._fd) if self.writable else stat
+            self._mend(found.damaged, torn=found.torn, size_bytes=state.st_size, listener=listener)
+            state = os.fstat(self._fd) if self.writable else state
             if self.writable or not (found.damaged or found.torn):
-                save_index(self.index, self.path, stat)
+                save_index(self.index, self.path, state)
         self.memory = decode_memory(os.pread(self._fd, MEMORY_BYTES, HEADER_BYTES))
         self.writable = self.writable and self.memory.data_medium
         self._begun_offset_bytes = self.index.end_offset_bytes
@@ -367,6 +377,15 @@ def _write_all(fd: int, parts: list[ByteView], offset_bytes: int) -> None:
             done -= len(views.pop(0))
         if views:
             views[0] = views[0][done:]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder last."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _barcode_of(path: Path) -> str:

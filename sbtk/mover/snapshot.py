@@ -206,7 +206,8 @@ class OverlaySnapshot:
             raise DeviceReadError(f"{self._name} ends at {self._size_bytes}, not at {end_bytes}")
         self._read(self._unit_fd, offset_bytes, buffer)
         first, last = offset_bytes // self.chunk_bytes, -(-end_bytes // self.chunk_bytes)
-        for start, end in _runs(self._saved[first:last].copy(), first):
+        saved = self._saved[first:last].copy()
+        for start, end in _runs(saved, first) if saved.any() else ():
             low = max(start * self.chunk_bytes, offset_bytes)
             high = min(end * self.chunk_bytes, end_bytes)
             part = buffer[low - offset_bytes : high - offset_bytes]

@@ -61,6 +61,7 @@ INLINE_DATA_LENGTH_EXCEEDED = (0x26, 0x0B)
 INVALID_OPERATION_FOR_COPY = (0x26, 0x0C)
 COPY_SEGMENT_GRANULARITY_VIOLATION = (0x26, 0x0D)
 WRITE_PROTECTED = (0x27, 0x00)
+SPACE_ALLOCATION_FAILED = (0x27, 0x07)
 NOT_READY_TO_READY_CHANGE = (0x28, 0x00)
 POWER_ON_OR_RESET = (0x29, 0x00)
 MODE_PARAMETERS_CHANGED = (0x2A, 0x01)
@@ -111,6 +112,7 @@ TEXT: dict[tuple[int, int], str] = {
     INVALID_OPERATION_FOR_COPY: "invalid operation for copy source or destination",
     COPY_SEGMENT_GRANULARITY_VIOLATION: "copy segment granularity violation",
     WRITE_PROTECTED: "write protected",
+    SPACE_ALLOCATION_FAILED: "space allocation failed write protect",
     NOT_READY_TO_READY_CHANGE: "medium may have changed",
     POWER_ON_OR_RESET: "power on or reset occurred",
     MODE_PARAMETERS_CHANGED: "mode parameters changed",

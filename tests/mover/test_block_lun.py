@@ -21,7 +21,7 @@ from sbtk.mover.block_lun import BlockLun, ReadOnlyLun
 from sbtk.scsi import cdb, inquiry, log, mode, sbc, sense
 from sbtk.scsi.cdb_copy import ReceiveCopyOperatingParameters
 from sbtk.transport.base import CHECK_CONDITION, GOOD
-from tests.loopfs import loop_device
+from tests.loopfs import loop_device, loop_fs
 from tests.oracles.commands import output_of
 
 BLOCKS = 1000
@@ -193,6 +193,22 @@ def test_errors_of_the_medium(lun, block_bytes, monkeypatch):
     monkeypatch.setattr(os, "preadv", fail)
     assert run(lun, cdb.Read10(lba=7, blocks=1))[0] == (3, 0x1100, None)
     monkeypatch.undo()
+
+
+@pytest.mark.root
+def test_a_sparse_disk_whose_file_system_is_full(tmp_path):
+    with loop_fs("ext4", tmp_path, size_bytes=16 << 20) as small:
+        place = small.path / "disk"
+        with place.open("wb") as file:
+            file.truncate(64 << 20)
+        lun = BlockLun(place)
+        seen = [
+            run(lun, cdb.Write16(lba=lba, blocks=2048), os.urandom(1 << 20))[0]
+            for lba in range(0, 40_960, 2048)
+        ]
+        assert seen[0] is None
+        assert seen[-1] == (7, 0x2707, None)
+        lun.close()
 
 
 def test_a_file_that_became_shorter_is_a_read_error(lun, path, block_bytes):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sbtk.errors import (
     CartridgeError,
+    DeviceReadError,
     LocationError,
     LocationNotFoundError,
     MediumFullError,
@@ -414,6 +415,22 @@ def test_a_data_record_that_lies_in_a_cartridge_on_a_cartridge(tmp_path):
     assert content(path) == [inner, b"next"]
 
 
+def test_a_file_that_cannot_be_read_is_said_so(tmp_path, monkeypatch):
+    path = new(tmp_path / "tape", objects=BEFORE)
+
+    def fail(*arguments):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fail)
+        with pytest.raises(DeviceReadError, match="tape: Input/output error"):
+            Cartridge(path)
+    with Cartridge(path) as cartridge:
+        monkeypatch.setattr(os, "preadv", fail)
+        with pytest.raises(DeviceReadError, match="Input/output error at byte 1152"):
+            read(cartridge, 0)
+
+
 # -- who may open --------------------------------------------------------------------------------
 
 
@@ -451,5 +468,9 @@ def test_names_and_sizes_that_cannot_be(tmp_path):
     new(path)
     with pytest.raises(LocationError, match="exists"):
         create_cartridge(path, capacity_bytes=GIB)
-    with pytest.raises(LocationError):
-        Cartridge(tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for wrong in (tmp_path, pipe):
+        for writable in (False, True):
+            with pytest.raises(LocationError):
+                Cartridge(wrong, writable=writable)
