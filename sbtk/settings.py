@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,6 +42,21 @@ class Settings(BaseSettings):
 
     snapshot_timeout_s: float = 120.0
     """How long one command of a snapshot provider may run."""
+
+    iscsi_initiator: str = ""
+    """Our iSCSI name at targets; a default one if empty."""
+
+    iscsi_user: str = ""
+    """CHAP: the user we are at targets; empty for none."""
+
+    iscsi_secret: SecretStr = SecretStr("")
+    """CHAP: the secret of ``iscsi_user``."""
+
+    iscsi_mutual_user: str = ""
+    """CHAP: the user that a target must prove to be; empty to ask for no proof."""
+
+    iscsi_mutual_secret: SecretStr = SecretStr("")
+    """CHAP: the secret of ``iscsi_mutual_user``."""
 
 
 @lru_cache(maxsize=1)

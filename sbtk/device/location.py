@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from sbtk.device.base import BlockDevice
 from sbtk.device.file import FileDevice
@@ -28,6 +28,9 @@ from sbtk.errors import (
 from sbtk.events import Finding
 from sbtk.ntfs.signature import HEAD_BYTES, identify
 from sbtk.units import format_bytes, plural
+
+if TYPE_CHECKING:
+    from sbtk.transport.base import Transport
 
 ISCSI_PORT = 3260  # RFC 7143 13.1
 _ISCSI_FORM = "iscsi://host[:port]/iqn/lun"
@@ -189,6 +192,7 @@ def open_device(text: str) -> BlockDevice:
 
     Raises:
         LocationError: nothing there that can be read as a disk (or one of its subclasses).
+        TransportError: no path to a LUN.
     """
     location = parse(text)
     if location.kind == "path":
@@ -198,10 +202,45 @@ def open_device(text: str) -> BlockDevice:
             f"{text} is a cartridge, and a volume is read from a disk",
             hint="List what is on it with sbtk sets, or restore a set to a disk first",
         )
-    raise LocationError(
-        f"{text} needs a SCSI transport, which this build of sbtk does not have",
-        hint="Read it through the block device that the kernel made for it (lsblk -S)",
+    from sbtk.device.scsi import ScsiDevice  # brings the SCSI codec, which files do without
+
+    transport = open_transport(location)
+    try:
+        return ScsiDevice(transport)
+    except BaseException:
+        transport.close()
+        raise
+
+
+def open_transport(location: Location) -> Transport:
+    """The path to a logical unit; credentials come from the settings (``SBTK_ISCSI_*``).
+
+    Raises:
+        LocationError: not an iSCSI location, or one that this build has no transport for.
+        TransportError: no connection, or the target refuses the login.
+    """
+    if location.kind != "iscsi":
+        raise LocationError(
+            f"{location} needs a SCSI transport, which this build of sbtk does not have",
+            hint="Read it through the block device that the kernel made for it (lsblk -S)",
+        )
+    from sbtk.scsi.iscsi_login import Chap
+    from sbtk.settings import settings
+    from sbtk.transport.iscsi import DEFAULT_INITIATOR, Endpoint, IscsiSession, IscsiTransport
+
+    own = settings()
+    secret, mutual = own.iscsi_secret, own.iscsi_mutual_secret
+    endpoint = Endpoint(
+        location.host,
+        location.port,
+        location.target,
+        initiator=own.iscsi_initiator or DEFAULT_INITIATOR,
+        chap=Chap(own.iscsi_user, secret.get_secret_value()) if own.iscsi_user else None,
+        mutual=Chap(own.iscsi_mutual_user, mutual.get_secret_value())
+        if own.iscsi_mutual_user
+        else None,
     )
+    return IscsiTransport(IscsiSession(endpoint), location.lun, owns_session=True)
 
 
 def open_ntfs(text: str) -> OpenedVolume:
