@@ -54,7 +54,7 @@ def build_streams(rows: Rows, owners: Owners, findings: FindingList) -> tuple[pa
     stream_of_piece = _number_streams(len(owner), pieces, order, len(piece_runs))
     for name in ("data_bytes", "allocated_bytes", "initialized_bytes"):
         columns[name][pieces.no_start] = 0
-    del columns["lowest_vcn"], order
+    del columns["lowest_vcn"]
     if len(pieces.rows):
         heads = np.ones(len(owner), np.bool_)
         heads[pieces.rows] = False
@@ -70,7 +70,7 @@ def build_streams(rows: Rows, owners: Owners, findings: FindingList) -> tuple[pa
         schema=STREAMS,
     )  # fmt: skip
     run_stream = np.repeat(stream_of_piece, piece_runs)
-    del stream_of_piece, piece_runs
+    del stream_of_piece
     return streams, _build_extents(rows, run_stream, streams)
 
 
@@ -123,7 +123,6 @@ def build_names(rows: Rows, owners: Owners, paths: PathBuilder) -> pa.Table:
         names = names.take(pa.array(order))
         for name in columns:
             columns[name] = columns[name][order]
-        del order
     names = paths.escape_dots(owner, names)
     sequence_of = np.full(rows.record_count, -1, np.int32)
     sequence_of[rows["record"][owners.base_rows]] = rows["sequence"][owners.base_rows]

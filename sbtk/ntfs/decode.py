@@ -90,7 +90,7 @@ class Decoder:
     def _decode_copy(self, first: int) -> Chunk:
         """Decode on a pool's thread: its scratch is used again before the rows are gathered."""
         chunk = self._decode(first)
-        return Chunk(*(np.array(item) if isinstance(item, np.ndarray) else item for item in chunk))
+        return chunk.copy()
 
     def _decode(self, first: int) -> Chunk:
         count = min(self._step, self._record_count - first)
@@ -100,7 +100,7 @@ class Decoder:
             self._local.buffer = buffer
         buffer = buffer[: count * self._record_bytes]
         try:
-            self._read_into(first * self._record_bytes, memoryview(buffer))
+            self._read_into(first * self._record_bytes, buffer.data)
         except DeviceReadError:
             self._read_singly(first, buffer)
         return self._kernels.decode(buffer, self._record_bytes)
@@ -111,7 +111,7 @@ class Decoder:
             part = buffer[at : at + self._record_bytes]
             number = first + at // self._record_bytes
             try:
-                self._read_into(number * self._record_bytes, memoryview(part))
+                self._read_into(number * self._record_bytes, part.data)
             except DeviceReadError as error:
                 part[:] = 0
                 self._unread.append((number, str(error.args[0])))

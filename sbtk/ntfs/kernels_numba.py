@@ -1,21 +1,69 @@
-"""The hot loops, compiled by Numba: fixups, the walk over attributes, run lists, names, paths.
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
+# (Numba types the loops from their arguments; annotations would be a second, unchecked truth.)
+"""The hot loops, compiled by Numba: fixups, the walk over attributes, run lists, names.
 
 One pass over a chunk that is still in the processor's cache. Every row goes into scratch columns
-that are large enough for the worst chunk of its size (``_scratch``), so that no length found in
+that are large enough for the worst chunk of its size (``make_scratch``), so that no length found in
 the data decides about memory. Pages of scratch that no row reaches are never touched.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
 
 import numba as nb
 import numpy as np
 
-from sbtk.ntfs.chunk import I64, NO_TIME, U8, Chunk, Fault, Status
+from sbtk.ntfs.chunk import NO_TIME, U8, Chunk, Fault, Status
+from sbtk.ntfs.kernels_scratch import (
+    C_FIXED,
+    C_LIST_BYTES,
+    C_LISTS,
+    C_NAME_BYTES,
+    C_NAMES,
+    C_RECORDS,
+    C_RUNS,
+    C_STREAM_BYTES,
+    C_STREAMS,
+    L_ENDS,
+    L_INDEX,
+    N_ENDS,
+    N_INDEX,
+    N_NAMESPACE,
+    N_PARENT,
+    N_PARENT_SEQUENCE,
+    R_ATTRIBUTES,
+    R_BASE,
+    R_BASE_SEQUENCE,
+    R_FLAGS,
+    R_HARD_LINKS,
+    R_INDEX,
+    R_LSN,
+    R_SEQUENCE,
+    R_TIMES,
+    S_ALLOCATED_BYTES,
+    S_ATTRIBUTE_FLAGS,
+    S_ATTRIBUTE_TYPE,
+    S_COMPRESSION_UNIT,
+    S_DATA_BYTES,
+    S_ENDS,
+    S_INDEX,
+    S_INITIALIZED_BYTES,
+    S_LOWEST_VCN,
+    S_RESIDENT,
+    S_RUNS,
+    U_CLUSTERS,
+    U_LCN,
+    U_VCN,
+    Scratch,
+    Views,
+    cut,
+    make_scratch,
+)
 from sbtk.ntfs.layout import FILETIME_EPOCH_TICKS
 
+# Without NRT, Numba's reference counts: the loops allocate nothing, and counting the references to
+# each array at each call costs five times what the loops do.
 _jit = nb.njit(nogil=True, cache=True, _nrt=False)
 _inline = nb.njit(nogil=True, forceinline=True, _nrt=False)
 
@@ -25,73 +73,10 @@ _TICKS_HIGH = FILETIME_EPOCH_TICKS + (1 << 63) // 100 - 1
 _NO_TIME = int(NO_TIME)
 _EPOCH = FILETIME_EPOCH_TICKS
 
-# Row counters, and what the walk over one record hands back.
-_RECORDS, _NAMES, _NAME_BYTES, _STREAMS, _STREAM_BYTES, _RUNS, _LISTS, _LIST_BYTES, _FIXED = range(
-    9
-)
-
-_FREE, _BASE, _EXTENSION = int(Status.FREE), int(Status.BASE), int(Status.EXTENSION)
-_BLANK, _DAMAGED = int(Status.BLANK), int(Status.DAMAGED)
-_F_TORN_MARK, _F_SIGNATURE = int(Fault.RECORD_TORN_MARK), int(Fault.RECORD_SIGNATURE)
-_F_SEQUENCE, _F_TORN = int(Fault.RECORD_UPDATE_SEQUENCE), int(Fault.RECORD_TORN_WRITE)
-_F_HEADER, _F_LENGTH, _F_END = (
-    int(Fault.RECORD_HEADER), int(Fault.ATTRIBUTE_LENGTH), int(Fault.ATTRIBUTE_END),
-)  # fmt: skip
-_F_NAME, _F_VALUE, _F_SIZES = (
-    int(Fault.ATTRIBUTE_NAME), int(Fault.ATTRIBUTE_VALUE), int(Fault.ATTRIBUTE_SIZES),
-)  # fmt: skip
-_F_RUNS, _F_COVERAGE = int(Fault.RUN_LIST), int(Fault.RUN_LIST_COVERAGE)
-_F_FILE_NAME, _F_STANDARD = int(Fault.FILE_NAME), int(Fault.STANDARD_INFORMATION)
-_F_TEXT = int(Fault.NAME_TEXT)
-
-
-# Columns of the scratch tables; every table is one (rows, columns) int64 matrix.
-R_INDEX, R_SEQUENCE, R_HARD_LINKS, R_FLAGS, R_BASE, R_BASE_SEQUENCE, R_LSN, R_TIMES = range(8)
-R_ATTRIBUTES, R_COLUMNS = 11, 12
-N_INDEX, N_PARENT, N_PARENT_SEQUENCE, N_NAMESPACE, N_ENDS, N_COLUMNS = range(6)
-(S_INDEX, S_ATTRIBUTE_TYPE, S_RESIDENT, S_ATTRIBUTE_FLAGS, S_DATA_BYTES, S_ALLOCATED_BYTES,
- S_INITIALIZED_BYTES, S_COMPRESSION_UNIT, S_LOWEST_VCN, S_RUNS, S_ENDS, S_COLUMNS) = range(12)  # fmt: skip
-U_VCN, U_LCN, U_CLUSTERS, U_COLUMNS = range(4)
-L_INDEX, L_ENDS, L_COLUMNS = range(3)
-
-
-class _Scratch(NamedTuple):
-    """Row counters and output buffers of one thread."""
-
-    count: I64
-    status: U8
-    fault: U8
-    records: I64
-    names: I64
-    name_blob: U8
-    streams: I64
-    stream_blob: U8
-    runs: I64
-    lists: I64
-    list_blob: U8
-
-
-def _make_scratch(chunk_bytes: int, records: int) -> _Scratch:
-    """Buffers for the worst chunk of that size.
-
-    The smallest name attribute takes 96 bytes, any other 24, a run 2; a UTF-16 unit becomes at
-    most 7 bytes of text.
-    """
-    streams, text_bytes = chunk_bytes // 24 + 1, chunk_bytes * 7 // 2
-    return _Scratch(
-        count=np.zeros(9, np.int64),
-        status=np.empty(records, np.uint8),
-        fault=np.empty(records, np.uint8),
-        records=np.empty((records, R_COLUMNS), np.int64),
-        names=np.empty((chunk_bytes // 96 + 1, N_COLUMNS), np.int64),
-        name_blob=np.empty(text_bytes, np.uint8),
-        streams=np.empty((streams, S_COLUMNS), np.int64),
-        stream_blob=np.empty(text_bytes, np.uint8),
-        runs=np.empty((chunk_bytes // 2 + 1, U_COLUMNS), np.int64),
-        lists=np.empty((streams, L_COLUMNS), np.int64),
-        list_blob=np.empty(chunk_bytes, np.uint8),
-    )
-
+_FREE, _BASE, _EXTENSION, _BLANK, _DAMAGED = map(int, Status)
+_, _F_TORN_MARK, _F_SIGNATURE, _F_SEQUENCE, _F_TORN, _F_HEADER, *_faults = map(int, Fault)
+_F_LENGTH, _F_END, _F_NAME, _F_VALUE, _F_SIZES, _F_RUNS, _F_COVERAGE, *_faults = _faults
+_F_FILE_NAME, _F_STANDARD, _F_TEXT = _faults
 
 _local = threading.local()
 
@@ -102,164 +87,86 @@ def decode(buffer: U8, record_bytes: int) -> Chunk:
     The columns belong to this thread's scratch: copy them before the next call.
     """
     records = len(buffer) // record_bytes
-    scratch: _Scratch | None = getattr(_local, "scratch", None)
+    scratch: Scratch | None = getattr(_local, "scratch", None)
     if scratch is None or len(scratch.list_blob) < len(buffer) or len(scratch.status) < records:
-        scratch = _make_scratch(len(buffer), records)
+        scratch = make_scratch(len(buffer), records)
         _local.scratch = scratch
     scratch = scratch._replace(status=scratch.status[:records])
-    _decode_records(
-        buffer, buffer.view(np.uint16), buffer.view(np.uint32), buffer.view(np.int64),
-        record_bytes, *scratch,
-    )  # fmt: skip
-    return _cut(scratch)
-
-
-def _cut(scratch: _Scratch) -> Chunk:
-    """The used part of each column."""
-    used = [int(value) for value in scratch.count]
-    return Chunk(
-        scratch.status,
-        scratch.fault[: len(scratch.status)],
-        used[_FIXED],
-        *_columns(scratch.records, used[_RECORDS])[:R_TIMES],
-        scratch.records[: used[_RECORDS], R_TIMES:R_ATTRIBUTES],
-        scratch.records[: used[_RECORDS], R_ATTRIBUTES],
-        *_columns(scratch.names, used[_NAMES]),
-        scratch.name_blob[: used[_NAME_BYTES]],
-        *_columns(scratch.streams, used[_STREAMS]),
-        scratch.stream_blob[: used[_STREAM_BYTES]],
-        *_columns(scratch.runs, used[_RUNS]),
-        *_columns(scratch.lists, used[_LISTS]),
-        scratch.list_blob[: used[_LIST_BYTES]],
-    )
-
-
-def _columns(table: I64, rows: int) -> list[I64]:
-    return [table[:rows, column] for column in range(table.shape[1])]
+    views = Views(buffer, buffer.view(np.uint16), buffer.view(np.uint32), buffer.view(np.int64))
+    _decode_records(views, record_bytes, scratch)
+    return cut(scratch)
 
 
 @_jit
-def _decode_records(
-    b1,
-    b2,
-    b4,
-    b8,
-    record_bytes,
-    count,
-    statuses,
-    faults,
-    records,
-    names,
-    name_blob,
-    streams,
-    stream_blob,
-    runs,
-    lists,
-    list_blob,
-):  # type: ignore[no-untyped-def]
-    count[:] = 0
-    for i in range(len(statuses)):
+def _decode_records(v, record_bytes, s):
+    s.counts[:] = 0
+    for i in range(len(s.status)):
         start = i * record_bytes
-        faults[i] = 0
-        signature = b4[start >> 2]
+        s.fault[i] = 0
+        signature = v.b4[start >> 2]
         if signature != 0x454C4946:  # "FILE"
             if signature == 0:
-                statuses[i] = _BLANK
+                s.status[i] = _BLANK
             else:
-                statuses[i] = _DAMAGED
-                faults[i] = _F_TORN_MARK if signature == 0x44414142 else _F_SIGNATURE
+                s.status[i] = _DAMAGED
+                s.fault[i] = _F_TORN_MARK if signature == 0x44414142 else _F_SIGNATURE
             continue
-        if not b2[(start + 0x16) >> 1] & 1:
-            statuses[i] = _FREE
+        if not v.b2[(start + 0x16) >> 1] & 1:
+            s.status[i] = _FREE
             continue
-        fault = _fix_up(b2, start, record_bytes, count)
+        fault = _fix_up(v, start, record_bytes, s)
         if fault == 0:
-            statuses[i], faults[i] = _walk(
-                b1,
-                b2,
-                b4,
-                b8,
-                start,
-                record_bytes,
-                i,
-                count,
-                records,
-                names,
-                name_blob,
-                streams,
-                stream_blob,
-                runs,
-                lists,
-                list_blob,
-            )
+            s.status[i], s.fault[i] = _walk(v, start, record_bytes, i, s)
         else:
-            statuses[i] = _DAMAGED
-            faults[i] = fault
+            s.status[i] = _DAMAGED
+            s.fault[i] = fault
 
 
 @_inline
-def _fix_up(b2, start, record_bytes, count):  # type: ignore[no-untyped-def]
+def _fix_up(v, start, record_bytes, s):
     """Put the saved sector tails back; 512 bytes is the stride whatever the sector size."""
-    at = np.int64(b2[(start + 4) >> 1])
-    entries = np.int64(b2[(start + 6) >> 1])
+    at = np.int64(v.b2[(start + 4) >> 1])
+    entries = np.int64(v.b2[(start + 6) >> 1])
     if entries != record_bytes // 512 + 1 or at & 1 or at < 0x2A or at + 2 * entries > 510:
         return _F_SEQUENCE
     array = (start + at) >> 1
-    number = b2[array]
+    number = v.b2[array]
     numbered, saved = True, True
     for i in range(1, entries):
-        tail = b2[(start + 512 * i - 2) >> 1]
+        tail = v.b2[(start + 512 * i - 2) >> 1]
         numbered = numbered and tail == number
-        saved = saved and tail == b2[array + i]
+        saved = saved and tail == v.b2[array + i]
     if numbered:
         for i in range(1, entries):
-            b2[(start + 512 * i - 2) >> 1] = b2[array + i]
+            v.b2[(start + 512 * i - 2) >> 1] = v.b2[array + i]
         return 0
     if saved:
-        count[_FIXED] += 1
+        s.counts[C_FIXED] += 1
         return 0
     return _F_TORN
 
 
 @_inline
-def _walk(
-    b1,
-    b2,
-    b4,
-    b8,
-    start,
-    record_bytes,
-    index,
-    count,
-    records,
-    names,
-    name_blob,
-    streams,
-    stream_blob,
-    runs,
-    lists,
-    list_blob,
-):  # type: ignore[no-untyped-def]
+def _walk(v, start, record_bytes, index, s):
     """Rows of one in-use, fixed-up record; its status and its first fault."""
-    count = count
-    r = count[_RECORDS]
-    base = b8[(start + 0x20) >> 3]
-    records[r, R_INDEX] = index
-    records[r, R_SEQUENCE] = b2[(start + 0x10) >> 1]
-    records[r, R_HARD_LINKS] = b2[(start + 0x12) >> 1]
-    records[r, R_FLAGS] = b2[(start + 0x16) >> 1]
-    records[r, R_BASE] = base & 0xFFFFFFFFFFFF if base else -1
-    records[r, R_BASE_SEQUENCE] = (base >> 48) & 0xFFFF
-    records[r, R_LSN] = np.uint64(b8[(start + 8) >> 3])
-    records[r, R_TIMES + 0] = _NO_TIME
-    records[r, R_TIMES + 1] = _NO_TIME
-    records[r, R_TIMES + 2] = _NO_TIME
-    records[r, R_TIMES + 3] = _NO_TIME
-    records[r, R_ATTRIBUTES] = 0
-    count[_RECORDS] = r + 1
+    r = s.counts[C_RECORDS]
+    base = v.b8[(start + 0x20) >> 3]
+    s.records[r, R_INDEX] = index
+    s.records[r, R_SEQUENCE] = v.b2[(start + 0x10) >> 1]
+    s.records[r, R_HARD_LINKS] = v.b2[(start + 0x12) >> 1]
+    s.records[r, R_FLAGS] = v.b2[(start + 0x16) >> 1]
+    s.records[r, R_BASE] = base & 0xFFFFFFFFFFFF if base else -1
+    s.records[r, R_BASE_SEQUENCE] = (base >> 48) & 0xFFFF
+    s.records[r, R_LSN] = np.uint64(v.b8[(start + 8) >> 3])
+    s.records[r, R_TIMES + 0] = _NO_TIME
+    s.records[r, R_TIMES + 1] = _NO_TIME
+    s.records[r, R_TIMES + 2] = _NO_TIME
+    s.records[r, R_TIMES + 3] = _NO_TIME
+    s.records[r, R_ATTRIBUTES] = 0
+    s.counts[C_RECORDS] = r + 1
     status = _EXTENSION if base else _BASE
-    first = np.int64(b2[(start + 0x14) >> 1])
-    used = np.int64(b4[(start + 0x18) >> 2])
+    first = np.int64(v.b2[(start + 0x14) >> 1])
+    used = np.int64(v.b4[(start + 0x18) >> 2])
     if used > record_bytes or first & 7 or first < 0x2A or first > used:
         return status, _F_HEADER
     end = start + used
@@ -269,34 +176,15 @@ def _walk(
     while True:
         if p + 4 > end:
             return status, fault if fault else _F_END
-        kind = b4[p >> 2]
+        kind = v.b4[p >> 2]
         if kind == 0xFFFFFFFF:
             return status, fault if fault else text_fault
         if p + 24 > end:
             return status, fault if fault else _F_LENGTH
-        length = np.int64(b4[(p + 4) >> 2])
+        length = np.int64(v.b4[(p + 4) >> 2])
         if length < 24 or length & 7 or p + length > end:
             return status, fault if fault else _F_LENGTH
-        found = _attribute(
-            b1,
-            b2,
-            b4,
-            b8,
-            p,
-            length,
-            kind,
-            index,
-            r,
-            count,
-            records,
-            names,
-            name_blob,
-            streams,
-            stream_blob,
-            runs,
-            lists,
-            list_blob,
-        )
+        found = _attribute(v, p, length, kind, index, r, s)
         if found == _F_TEXT:
             text_fault = found
         elif fault == 0:
@@ -305,30 +193,11 @@ def _walk(
 
 
 @_inline
-def _attribute(
-    b1,
-    b2,
-    b4,
-    b8,
-    p,
-    length,
-    kind,
-    index,
-    r,
-    count,
-    records,
-    names,
-    name_blob,
-    streams,
-    stream_blob,
-    runs,
-    lists,
-    list_blob,
-):  # type: ignore[no-untyped-def]
+def _attribute(v, p, length, kind, index, r, s):
     """Rows of one attribute that lies wholly in its record; its fault or 0."""
-    form = b1[p + 8]
-    name_chars = np.int64(b1[p + 9])
-    name_at = np.int64(b2[(p + 10) >> 1])
+    form = v.b1[p + 8]
+    name_chars = np.int64(v.b1[p + 9])
+    name_at = np.int64(v.b2[(p + 10) >> 1])
     if form > 1 or (name_chars and name_at + 2 * name_chars > length):
         return _F_NAME
     if form:
@@ -336,69 +205,53 @@ def _attribute(
             return _F_FILE_NAME
         if kind == 0x10:
             return _F_STANDARD
-        return _nonresident(
-            b1,
-            b2,
-            b8,
-            p,
-            length,
-            kind,
-            name_at,
-            name_chars,
-            index,
-            count,
-            streams,
-            stream_blob,
-            runs,
-        )
-    value_bytes = np.int64(b4[(p + 16) >> 2])
-    value_at = np.int64(b2[(p + 20) >> 1])
+        return _nonresident(v, p, length, kind, name_at, name_chars, index, s)
+    value_bytes = np.int64(v.b4[(p + 16) >> 2])
+    value_at = np.int64(v.b2[(p + 20) >> 1])
     if value_at + value_bytes > length:
         return _F_VALUE
     value = p + value_at
     if kind == 0x30:
-        return _file_name(b1, value, value_bytes, index, count, names, name_blob)
+        return _file_name(v, value, value_bytes, index, s)
     if kind == 0x10:
-        return _standard_information(b1, value, value_bytes, r, records)
+        return _standard_information(v, value, value_bytes, r, s)
     if kind == 0x20:
-        _list_value(b1, value, value_bytes, index, count, lists, list_blob)
-    t = count[_STREAMS]
-    streams[t, S_RESIDENT] = 1
-    streams[t, S_DATA_BYTES] = value_bytes
-    streams[t, S_ALLOCATED_BYTES] = (value_bytes + 7) & ~7
-    streams[t, S_INITIALIZED_BYTES] = value_bytes
-    streams[t, S_COMPRESSION_UNIT] = 0
-    streams[t, S_LOWEST_VCN] = 0
-    streams[t, S_RUNS] = 0
-    return _stream_row(b1, b2, p, kind, name_at, name_chars, index, count, streams, stream_blob)
+        _list_value(v, value, value_bytes, index, s)
+    t = s.counts[C_STREAMS]
+    s.streams[t, S_RESIDENT] = 1
+    s.streams[t, S_DATA_BYTES] = value_bytes
+    s.streams[t, S_ALLOCATED_BYTES] = (value_bytes + 7) & ~7
+    s.streams[t, S_INITIALIZED_BYTES] = value_bytes
+    s.streams[t, S_COMPRESSION_UNIT] = 0
+    s.streams[t, S_LOWEST_VCN] = 0
+    s.streams[t, S_RUNS] = 0
+    return _stream_row(v, p, kind, name_at, name_chars, index, s)
 
 
 @_inline
-def _stream_row(b1, b2, p, kind, name_at, name_chars, index, count, streams, stream_blob):  # type: ignore[no-untyped-def]
+def _stream_row(v, p, kind, name_at, name_chars, index, s):
     """The columns that resident and non-resident attributes share."""
-    t = count[_STREAMS]
-    streams[t, S_INDEX] = index
-    streams[t, S_ATTRIBUTE_TYPE] = kind
-    streams[t, S_ATTRIBUTE_FLAGS] = b2[(p + 12) >> 1]
-    out, fault = count[_STREAM_BYTES], 0
+    t = s.counts[C_STREAMS]
+    s.streams[t, S_INDEX] = index
+    s.streams[t, S_ATTRIBUTE_TYPE] = kind
+    s.streams[t, S_ATTRIBUTE_FLAGS] = v.b2[(p + 12) >> 1]
+    out, fault = s.counts[C_STREAM_BYTES], 0
     if name_chars:
-        out, fault = _utf8(b1, p + name_at, name_chars, stream_blob, out, False)
-    count[_STREAM_BYTES] = out
-    streams[t, S_ENDS] = out
-    count[_STREAMS] = t + 1
+        out, fault = _utf8(v, p + name_at, name_chars, s.stream_blob, out, False)
+    s.counts[C_STREAM_BYTES] = out
+    s.streams[t, S_ENDS] = out
+    s.counts[C_STREAMS] = t + 1
     return fault
 
 
 @_inline
-def _nonresident(
-    b1, b2, b8, p, length, kind, name_at, name_chars, index, count, streams, stream_blob, runs
-):  # type: ignore[no-untyped-def]
+def _nonresident(v, p, length, kind, name_at, name_chars, index, s):
     """Stream row and run rows of one piece; a damaged run list leaves the row without runs."""
     if length < 0x40:
         return _F_SIZES
-    lowest, highest = b8[(p + 16) >> 3], b8[(p + 24) >> 3]
-    pairs = np.int64(b2[(p + 32) >> 1])
-    allocated, data, initialized = b8[(p + 40) >> 3], b8[(p + 48) >> 3], b8[(p + 56) >> 3]
+    lowest, highest = v.b8[(p + 16) >> 3], v.b8[(p + 24) >> 3]
+    pairs = np.int64(v.b2[(p + 32) >> 1])
+    allocated, data, initialized = v.b8[(p + 40) >> 3], v.b8[(p + 48) >> 3], v.b8[(p + 56) >> 3]
     fault = 0
     if lowest < 0 or lowest >= _MAX_LCN or highest < lowest - 1 or highest >= _MAX_LCN:
         return _F_SIZES
@@ -406,41 +259,39 @@ def _nonresident(
         fault = _F_SIZES
         allocated, data = max(allocated, 0), max(data, 0)
         initialized = min(max(initialized, 0), data)
-    unit = b1[p + 34]
+    unit = v.b1[p + 34]
     if unit > 31:
         fault = _F_SIZES
         unit = 0
-    before = count[_RUNS]
+    before = s.counts[C_RUNS]
     if pairs < 0x40 or pairs >= length:
         fault = _F_RUNS
     else:
-        next_vcn = _run_list(b1, p + pairs, p + length, lowest, count, runs)
+        next_vcn = _run_list(v, p + pairs, p + length, lowest, s)
         if next_vcn < 0:
             fault = _F_RUNS
-            count[_RUNS] = before
+            s.counts[C_RUNS] = before
         elif next_vcn != highest + 1 and fault == 0:
             fault = _F_COVERAGE
-    t = count[_STREAMS]
-    streams[t, S_RESIDENT] = 0
-    streams[t, S_DATA_BYTES] = data
-    streams[t, S_ALLOCATED_BYTES] = allocated
-    streams[t, S_INITIALIZED_BYTES] = initialized
-    streams[t, S_COMPRESSION_UNIT] = unit
-    streams[t, S_LOWEST_VCN] = lowest
-    streams[t, S_RUNS] = count[_RUNS] - before
-    text_fault = _stream_row(
-        b1, b2, p, kind, name_at, name_chars, index, count, streams, stream_blob
-    )
+    t = s.counts[C_STREAMS]
+    s.streams[t, S_RESIDENT] = 0
+    s.streams[t, S_DATA_BYTES] = data
+    s.streams[t, S_ALLOCATED_BYTES] = allocated
+    s.streams[t, S_INITIALIZED_BYTES] = initialized
+    s.streams[t, S_COMPRESSION_UNIT] = unit
+    s.streams[t, S_LOWEST_VCN] = lowest
+    s.streams[t, S_RUNS] = s.counts[C_RUNS] - before
+    text_fault = _stream_row(v, p, kind, name_at, name_chars, index, s)
     return fault if fault else text_fault
 
 
 @_inline
-def _run_list(b1, p, end, vcn, count, runs):  # type: ignore[no-untyped-def]
+def _run_list(v, p, end, vcn, s):
     """Decode mapping pairs into run rows; the VCN behind the last one, -1 on damage."""
-    u = count[_RUNS]
+    u = s.counts[C_RUNS]
     lcn = np.int64(0)
     while p < end:
-        header = np.int64(b1[p])
+        header = np.int64(v.b1[p])
         if header == 0:
             break
         length_bytes, offset_bytes = header & 15, header >> 4
@@ -449,87 +300,87 @@ def _run_list(b1, p, end, vcn, count, runs):  # type: ignore[no-untyped-def]
         if p + 1 + length_bytes + offset_bytes > end:
             return np.int64(-1)
         p += 1
-        clusters = _signed(b1, p, length_bytes)
+        clusters = _signed(v, p, length_bytes)
         p += length_bytes
         if clusters <= 0 or clusters >= _MAX_LCN or vcn + clusters > _MAX_LCN:
             return np.int64(-1)
         if offset_bytes:
-            delta = _signed(b1, p, offset_bytes)
+            delta = _signed(v, p, offset_bytes)
             p += offset_bytes
             if delta <= -_MAX_LCN or delta >= _MAX_LCN:
                 return np.int64(-1)
             lcn += delta
             if lcn < 0 or lcn >= _MAX_LCN:
                 return np.int64(-1)
-            runs[u, U_LCN] = lcn
+            s.runs[u, U_LCN] = lcn
         else:
-            runs[u, U_LCN] = -1
-        runs[u, U_VCN] = vcn
-        runs[u, U_CLUSTERS] = clusters
+            s.runs[u, U_LCN] = -1
+        s.runs[u, U_VCN] = vcn
+        s.runs[u, U_CLUSTERS] = clusters
         u += 1
         vcn += clusters
-    count[_RUNS] = u
+    s.counts[C_RUNS] = u
     return vcn
 
 
 @_inline
-def _signed(b1, p, width):  # type: ignore[no-untyped-def]
+def _signed(v, p, width):
     """A little-endian two's complement integer of 1 to 8 bytes."""
     value = np.int64(0)
     for i in range(width):
-        value |= np.int64(b1[p + i]) << (8 * i)
+        value |= np.int64(v.b1[p + i]) << (8 * i)
     unused = 64 - 8 * width
     return (value << unused) >> unused
 
 
 @_inline
-def _list_value(b1, value, value_bytes, index, count, lists, list_blob):  # type: ignore[no-untyped-def]
-    q = count[_LISTS]
-    out = count[_LIST_BYTES]
+def _list_value(v, value, value_bytes, index, s):
+    q = s.counts[C_LISTS]
+    out = s.counts[C_LIST_BYTES]
     for i in range(value_bytes):
-        list_blob[out + i] = b1[value + i]
-    lists[q, L_INDEX] = index
-    lists[q, L_ENDS] = out + value_bytes
-    count[_LISTS] = q + 1
-    count[_LIST_BYTES] = out + value_bytes
+        s.list_blob[out + i] = v.b1[value + i]
+    s.lists[q, L_INDEX] = index
+    s.lists[q, L_ENDS] = out + value_bytes
+    s.counts[C_LISTS] = q + 1
+    s.counts[C_LIST_BYTES] = out + value_bytes
 
 
 @_inline
-def _standard_information(b1, value, value_bytes, r, records):  # type: ignore[no-untyped-def]
+def _standard_information(v, value, value_bytes, r, s):
     if value_bytes < 0x24:
         return _F_STANDARD
     for i in range(4):
-        ticks = _signed(b1, value + 8 * i, 8)
+        ticks = _signed(v, value + 8 * i, 8)
         if _TICKS_LOW < ticks < _TICKS_HIGH:
-            records[r, R_TIMES + i] = (ticks - _EPOCH) * 100
+            s.records[r, R_TIMES + i] = (ticks - _EPOCH) * 100
         else:
-            records[r, R_TIMES + i] = _NO_TIME
-    records[r, R_ATTRIBUTES] = _signed(b1, value + 0x20, 4) & 0xFFFFFFFF
+            s.records[r, R_TIMES + i] = _NO_TIME
+    s.records[r, R_ATTRIBUTES] = _signed(v, value + 0x20, 4) & 0xFFFFFFFF
     return 0
 
 
 @_inline
-def _file_name(b1, value, value_bytes, index, count, names, name_blob):  # type: ignore[no-untyped-def]
+def _file_name(v, value, value_bytes, index, s):
     if value_bytes < 0x42:
         return _F_FILE_NAME
-    chars = np.int64(b1[value + 0x40])
+    chars = np.int64(v.b1[value + 0x40])
     if chars == 0 or 0x42 + 2 * chars > value_bytes:
         return _F_FILE_NAME
-    k = count[_NAMES]
-    parent = _signed(b1, value, 8)
-    names[k, N_INDEX] = index
-    names[k, N_PARENT] = parent & 0xFFFFFFFFFFFF
-    names[k, N_PARENT_SEQUENCE] = (parent >> 48) & 0xFFFF
-    names[k, N_NAMESPACE] = b1[value + 0x41]
-    out, fault = _utf8(b1, value + 0x42, chars, name_blob, count[_NAME_BYTES], True)
-    names[k, N_ENDS] = out
-    count[_NAME_BYTES] = out
-    count[_NAMES] = k + 1
+    k = s.counts[C_NAMES]
+    parent = _signed(v, value, 8)
+    s.names[k, N_INDEX] = index
+    s.names[k, N_PARENT] = parent & 0xFFFFFFFFFFFF
+    s.names[k, N_PARENT_SEQUENCE] = (parent >> 48) & 0xFFFF
+    s.names[k, N_NAMESPACE] = v.b1[value + 0x41]
+    out, fault = _utf8(v, value + 0x42, chars, s.name_blob, s.counts[C_NAME_BYTES], True)
+    s.names[k, N_ENDS] = out
+    s.counts[C_NAME_BYTES] = out
+    s.counts[C_NAMES] = k + 1
     return fault
 
 
 @_inline
-def _hex_escape(unit, blob, out):  # type: ignore[no-untyped-def]
+def _hex_escape(unit, blob, out):
     """U+FFFD and the unit's four hexadecimal digits."""
     blob[out], blob[out + 1], blob[out + 2] = 0xEF, 0xBF, 0xBD
     for i in range(4):
@@ -539,12 +390,12 @@ def _hex_escape(unit, blob, out):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _utf8(b1, p, chars, blob, out, is_file_name):  # type: ignore[no-untyped-def]
+def _utf8(v, p, chars, blob, out, is_file_name):
     """UTF-16LE at ``p`` into UTF-8 at ``blob[out:]``; the new end, and _F_TEXT if it escaped."""
     fault = 0
     i = 0
     while i < chars:
-        unit = np.int64(b1[p + 2 * i]) | np.int64(b1[p + 2 * i + 1]) << 8
+        unit = np.int64(v.b1[p + 2 * i]) | np.int64(v.b1[p + 2 * i + 1]) << 8
         i += 1
         if 0 < unit < 0x80 and unit != 0x2F:
             blob[out] = unit
@@ -561,7 +412,7 @@ def _utf8(b1, p, chars, blob, out, is_file_name):  # type: ignore[no-untyped-def
         else:
             low = np.int64(0)
             if 0xD800 <= unit < 0xDC00 and i < chars:
-                low = np.int64(b1[p + 2 * i]) | np.int64(b1[p + 2 * i + 1]) << 8
+                low = np.int64(v.b1[p + 2 * i]) | np.int64(v.b1[p + 2 * i + 1]) << 8
             if 0xDC00 <= low < 0xE000:
                 point = 0x10000 + ((unit & 0x3FF) << 10) + (low & 0x3FF)
                 blob[out] = 0xF0 | point >> 18

@@ -46,7 +46,7 @@ class _Bytes:
 
 
 def decode(buffer: U8, record_bytes: int) -> Chunk:
-    """Decode the whole records in ``buffer``, (n * record_bytes,) uint8, fixing them up in place."""
+    """Decode the whole records in ``buffer``, (n * record_bytes,) uint8, in place."""
     data = _Bytes(buffer)
     starts = np.arange(len(buffer) // record_bytes, dtype=np.int64) * record_bytes
     status, fault, already_fixed = _classify(data, starts, record_bytes)
@@ -60,14 +60,14 @@ def decode(buffer: U8, record_bytes: int) -> Chunk:
     fault[rows] = _first_faults(walk_fault, parts)
     base = data.read(start + 0x20, 8)
     lists = parts.lists()
-    return Chunk(
+    return Chunk._make([
         status, fault, already_fixed,
         rows, data.read(start + 0x10, 2), data.read(start + 0x12, 2), data.read(start + 0x16, 2),
         np.where(base == 0, -1, base & 0xFFFFFFFFFFFF), (base >> 48) & 0xFFFF,
         data.read(start + 8, 8), times, attributes,
         rows[names[0]], *names[1:],
         rows[streams[0]], *streams[1:], *runs, rows[lists[0]], *lists[1:],
-    )  # fmt: skip
+    ])  # fmt: skip
 
 
 def _classify(data: _Bytes, starts: I64, record_bytes: int) -> tuple[U8, U8, int]:
@@ -113,7 +113,7 @@ def _walk(data: _Bytes, start: I64, record_bytes: int) -> tuple[tuple[I64, I64, 
     fault[bad] = Fault.RECORD_HEADER
     row = np.flatnonzero(~bad)
     at, end = (start + first)[row], (start + used)[row]
-    found: list[tuple[I64, I64, I64, I64]] = [(np.empty(0, np.int64),) * 4]  # type: ignore[list-item]
+    found: list[tuple[I64, I64, I64, I64]] = [(np.empty(0, np.int64),) * 4]
     while len(row):
         inside = at + 4 <= end
         fault[row[~inside]] = Fault.ATTRIBUTE_END

@@ -1,3 +1,5 @@
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
+# (Numba types the loops from their arguments.)
 """Full paths from parent references, compiled by Numba; the loops that stay loops."""
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ _PREFIX_BYTES = 9
 
 
 @_jit
-def path_lengths(up, parent, name_offsets, limit_bytes, length, cut):  # type: ignore[no-untyped-def]
+def path_lengths(up, parent, name_offsets, limit_bytes, length, cut):
     """Bytes of every path into ``length``, and where paths are cut into ``cut``.
 
     A row on a loop of parents is cut (1); a row whose folder's path is longer than
@@ -53,7 +55,7 @@ def path_lengths(up, parent, name_offsets, limit_bytes, length, cut):  # type: i
 
 
 @_jit
-def _digits(value):  # type: ignore[no-untyped-def]
+def _digits(value):
     count = 1
     while value >= 10:
         value //= 10
@@ -62,7 +64,7 @@ def _digits(value):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):  # type: ignore[no-untyped-def]
+def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):
     """Write every path into ``blob``, each from its end to its start, along the parents."""
     for first in range(len(up)):
         row = np.int64(first)

@@ -6,7 +6,6 @@ to find $MFT, to open one stream, to look at a record in a notebook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sbtk.ntfs import layout

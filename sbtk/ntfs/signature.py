@@ -1,4 +1,4 @@
-"""Names what a disk or file holds, from its first bytes: for messages that say why it is refused."""
+"""Names what a disk or file holds, from its first bytes: for the messages that refuse it."""
 
 from __future__ import annotations
 
@@ -55,21 +55,24 @@ def identify(head: bytes) -> str:
     """
     if not head:
         return "empty (0 bytes)"
-    oem = _BOOT_OEM.get(head[3:11])
-    if oem:
-        return oem
+    known = _BOOT_OEM.get(head[3:11]) or _find_magic(head)
+    if known:
+        return known
+    if not any(head):
+        return "blank (all zero bytes)"
+    if _is_text(head):
+        return "a text file"
+    boots = head[510:512] == b"\x55\xaa"
+    return "a disk or boot sector without NTFS" if boots else "nothing that sbtk knows"
+
+
+def _find_magic(head: bytes) -> str:
     for offset_bytes, magic, what in _MAGIC:
         if head[offset_bytes : offset_bytes + len(magic)] == magic:
             return what
     if head[_EXT_MAGIC_OFFSET : _EXT_MAGIC_OFFSET + 2] == b"\x53\xef":
         return _name_ext(head)
-    if not any(head):
-        return "blank (all zero bytes)"
-    if _is_text(head):
-        return "a text file"
-    if head[510:512] == b"\x55\xaa":
-        return "a disk or boot sector without NTFS"
-    return "nothing that sbtk knows"
+    return ""
 
 
 def _name_ext(head: bytes) -> str:

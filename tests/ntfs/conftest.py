@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -16,10 +16,11 @@ Scanner = Callable[[TinyVolume | MemoryDevice], Tables]
 
 
 @pytest.fixture(params=["numba", "numpy"])
-def kernel_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def kernel_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both implementations, one after the other."""
     monkeypatch.setattr(scan_module, "load", lambda: kernels.load(request.param))
-    yield request.param
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

@@ -117,14 +117,16 @@ def test_one_damaged_record_is_one_finding(scan_volume: Scanner, kind: str) -> N
 
 def test_the_honest_record_has_no_finding(scan_volume: Scanner) -> None:
     tables = scan_volume(b.TinyVolume().put(BAD, HONEST))
-    assert findings(tables) == [] and runs(tables, BAD) == [(0, 100, 4)]
+    assert findings(tables) == []
+    assert runs(tables, BAD) == [(0, 100, 4)]
 
 
 def test_damaged_run_list_keeps_the_stream_and_its_size(scan_volume: Scanner) -> None:
     tables = scan_volume(b.TinyVolume().put(BAD, RECORDS["run header FFh"][0]))
     (row,) = streams(tables, BAD)
     assert (row["data_bytes"], row["resident"]) == (16384, False)
-    assert runs(tables, BAD) == [] and file(tables, BAD)["path"] == "bad"
+    assert runs(tables, BAD) == []
+    assert file(tables, BAD)["path"] == "bad"
 
 
 def test_record_full_of_runs_gives_no_more_than_its_bytes_hold(scan_volume: Scanner) -> None:
@@ -181,7 +183,9 @@ def test_hostile_attribute_list(scan_volume: Scanner, kind: str) -> None:
 
 
 def test_attribute_list_of_gigabytes_is_not_allocated(scan_volume: Scanner) -> None:
-    huge = b.nonresident(b.LIST, b"\x04\xff\xff\xff\x0f\0", highest_vcn=0x0FFFFFFE, data_bytes=1 << 40)
+    huge = b.nonresident(
+        b.LIST, b"\x04\xff\xff\xff\x0f\0", highest_vcn=0x0FFFFFFE, data_bytes=1 << 40
+    )
     volume = b.TinyVolume().put(BAD, b.plain_file(BAD, "bad", huge))
     scan_volume(volume)  # the kernels are compiled and loaded
     tracemalloc.start()
@@ -210,7 +214,8 @@ def test_stream_without_its_first_piece_has_no_size(scan_volume: Scanner) -> Non
     volume.put(30, b.record(30, [later], base=BAD, base_sequence=1))
     tables = scan_volume(volume)
     assert findings(tables) == [("stream-gap", BAD)]
-    assert file(tables, BAD)["size_bytes"] == 0 and runs(tables, BAD) == [(4, 120, 2)]
+    assert file(tables, BAD)["size_bytes"] == 0
+    assert runs(tables, BAD) == [(4, 120, 2)]
 
 
 # -- run lists that are legal or the audit's business --------------------------------------------

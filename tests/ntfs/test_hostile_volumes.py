@@ -57,7 +57,8 @@ def test_both_boot_sectors_lie(scan_volume: Scanner, kind: str) -> None:
 
 def test_mft_location_that_lies_is_found_by_the_mirror(scan_volume: Scanner) -> None:
     tables = scan_volume(with_boot(0x30, struct.pack("<Q", 30)))
-    assert tables.volume.mirror == "used" and tables.volume.mft_lcn == 4
+    assert tables.volume.mirror == "used"
+    assert tables.volume.mft_lcn == 4
     assert findings(tables) == [("mft-record-0-damaged", 0)]
     assert paths(tables) == {5: ".", A: "f"}
 
@@ -164,10 +165,13 @@ def test_names_that_no_path_can_hold(scan_volume: Scanner, name: str, shown: str
     assert findings(tables) == [("name-text", A)]
 
 
-@pytest.mark.parametrize("name", ["😀", "é", "日本", "\uffff", "\ue000", "...", "a:b", "back\\slash"])
+@pytest.mark.parametrize(
+    "name", ["😀", "é", "日本", "\uffff", "\ue000", "...", "a:b", "back\\slash"]
+)
 def test_odd_names_that_are_fine(scan_volume: Scanner, name: str) -> None:
     tables = scan_volume(b.TinyVolume().put(A, b.plain_file(A, name)))
-    assert paths(tables)[A] == name and findings(tables) == []
+    assert paths(tables)[A] == name
+    assert findings(tables) == []
 
 
 # -- bare $MFT ---------------------------------------------------------------------------------
@@ -180,13 +184,15 @@ def test_bare_mft_cannot_follow_outside_lists(scan_records: ScanRecords) -> None
     tables = scan_records(b"".join(raw))
     assert findings(tables) == [("attribute-list-unread", 6)]
     assert runs(tables, 6) == [(0, 9, 1)]
-    assert tables.bitmap is None and tables.volume.bare_mft
+    assert tables.bitmap is None
+    assert tables.volume.bare_mft
 
 
 def test_bare_mft_that_starts_damaged_and_ends_early(scan_records: ScanRecords) -> None:
     raw = b"BAAD" + bytes(1020) + b"".join(b.free_record(number) for number in range(1, 5))
     tables = scan_records(raw + b.folder(5, ".") + b.plain_file(6, "f") + bytes(500))
-    assert paths(tables) == {5: "."} and tables.files["path"].to_pylist() == [".", "f"]
+    assert paths(tables) == {5: "."}
+    assert tables.files["path"].to_pylist() == [".", "f"]
     assert findings(tables) == [("mft-cut-off", -1), ("record-torn-mark", 0)]
 
 

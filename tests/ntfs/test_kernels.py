@@ -41,7 +41,9 @@ def seeds() -> list[bytes]:
     listed = b.volume_with_listed_mft()
     made = [raw for raw, _ in RECORDS.values()]
     made += list(listed.system_records().values()) + list(listed.records.values())
-    spec: list[b.RunSpec] = [(1000 * i % 777 + 1, i + 1) if i % 3 else (None, 7) for i in range(100)]
+    spec: list[b.RunSpec] = [
+        (1000 * i % 777 + 1, i + 1) if i % 3 else (None, 7) for i in range(100)
+    ]
     made.append(b.record(0, [b.file_name(5, "x" * 60), b.nonresident(b.DATA, spec)]))
     names = [b.file_name(5, text) for text in ("é", "日本", "😀" * 9, "\ud800", "a/b")]
     made.append(b.record(0, [*names, b.resident(b.DATA, bytes(99), name="ströme/😀")]))
@@ -65,7 +67,9 @@ def mutants(count: int, seed: int) -> npt.NDArray[np.uint8]:
         # Headers and run lists lie near the start: most changes go there.
         reach = 300 if random.random() < 0.8 else RECORD_BYTES
         for at in random.integers(8 if below_fixups else 0, reach, random.integers(1, 9)):
-            raw[at] = odd[random.integers(len(odd))] if random.random() < 0.5 else random.integers(256)
+            raw[at] = (
+                odd[random.integers(len(odd))] if random.random() < 0.5 else random.integers(256)
+            )
         if below_fixups and raw[4:8] == b"\x30\0\3\0":
             raw = bytearray(b.protect(bytes(raw)))
         out[i] = np.frombuffer(bytes(raw), np.uint8)
@@ -121,7 +125,11 @@ def test_kernels_agree_with_the_record_reader() -> None:
         found = []
         for row in stream_rows[number]:
             part = slice(first_run[row], first_run[row] + chunk.runs[row])
-            runs = list(zip(*(c[part].tolist() for c in (chunk.vcn, chunk.lcn, chunk.clusters)), strict=True))
+            runs = list(
+                zip(
+                    *(c[part].tolist() for c in (chunk.vcn, chunk.lcn, chunk.clusters)), strict=True
+                )
+            )
             found.append(
                 (chunk.attribute_type[row], bool(chunk.resident[row]), chunk.data_bytes[row], runs)
             )
