@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbtk.extents import loops
-from sbtk.settings import settings
 
 Int64Array = NDArray[np.int64]
 
@@ -109,7 +108,11 @@ def _sweep(lcn: Int64Array, end_lcn: Int64Array) -> tuple[Int64Array, Int64Array
 
 
 def _compiled(items: int) -> ModuleType | None:
-    if items < COMPILED_FROM or settings().kernels != "numba":
+    if items < COMPILED_FROM:
+        return None
+    from sbtk.settings import settings
+
+    if settings().kernels != "numba":
         return None
     from sbtk.extents import kernels_numba
 

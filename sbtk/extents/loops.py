@@ -60,7 +60,7 @@ def bucket_starts(lcn: Int64Array, first_lcn: int, shift: int, starts: Int64Arra
         bucket += 1
 
 
-def find_bucketed(  # noqa: PLR0917 - Numba takes positions only
+def find_bucketed(
     lcn: Int64Array,
     clusters: Int64Array,
     first_lcn: int,
@@ -89,7 +89,7 @@ def find_bucketed(  # noqa: PLR0917 - Numba takes positions only
         found[index] = hit if query - lcn[hit] < clusters[hit] else -1
 
 
-def sweep(  # noqa: PLR0917
+def sweep(
     lcn: Int64Array,
     end_lcn: Int64Array,
     stack: Int64Array,

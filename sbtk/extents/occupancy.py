@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbtk.errors import UsageError
-from sbtk.extents.runs import Runs
+from sbtk.extents.runs import Runs, clip
 
 if TYPE_CHECKING:
     from sbtk.extents.map import ExtentMap
@@ -28,7 +28,13 @@ def occupancy(extent_map: ExtentMap, first_lcn: int, last_lcn: int, cells: int) 
     Raises:
         UsageError: the range is empty, or there are no cells.
     """
-    return runs_occupancy(extent_map.owned, cell_bounds(first_lcn, last_lcn, cells))
+    bounds_lcn = cell_bounds(first_lcn, last_lcn, cells)
+    if extent_map.overlaps:
+        return runs_occupancy(extent_map.owned, bounds_lcn)
+    real = slice(0, extent_map.real_rows)
+    held = Runs(extent_map.lcn[real], extent_map.clusters[real])
+    total_clusters = extent_map.volume.total_clusters or int(bounds_lcn[-1])
+    return runs_occupancy(clip(held, total_clusters), bounds_lcn)
 
 
 def cell_bounds(first_lcn: int, last_lcn: int, cells: int) -> Int64Array:
@@ -45,7 +51,7 @@ def cell_bounds(first_lcn: int, last_lcn: int, cells: int) -> Int64Array:
 
 
 def runs_occupancy(runs: Runs, bounds_lcn: Int64Array) -> Int64Array:
-    """Clusters of ``runs`` between each two neighbours of ascending ``bounds_lcn``."""
+    """Clusters of ``runs``, which may touch, between neighbours of ascending ``bounds_lcn``."""
     if len(runs) == 0:
         return np.zeros(bounds_lcn.size - 1, np.int64)
     row = np.searchsorted(runs.lcn, bounds_lcn, side="right") - 1

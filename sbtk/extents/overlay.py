@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sbtk.extents import owners
+from sbtk.extents.runs import order_by
 from sbtk.ntfs.tables import Tables
 
 Int64Array = NDArray[np.int64]
@@ -46,7 +47,7 @@ def changed_extents(before: Tables, after: Tables) -> pd.DataFrame:
     """
     (streams_after, rows_after), (streams_before, rows_before) = _read(after), _read(before)
     both = pd.concat([streams_after, streams_before], ignore_index=True)
-    code: Int64Array = both.groupby(_IDENTITY, sort=False).ngroup().to_numpy(np.int64)
+    code = np.asarray(both.groupby(_IDENTITY, sort=False).ngroup(), np.int64)
     named = both.iloc[np.unique(code, return_index=True)[1]].reset_index(drop=True)
     side_after = _side(rows_after, code[: len(streams_after)])
     side_before = _side(rows_before, code[len(streams_after) :])
@@ -68,7 +69,8 @@ def _read(tables: Tables) -> tuple[pd.DataFrame, _Side]:
     """Identity and path of each stream that has runs, and the runs with row numbers of these."""
     columns = ("stream", "vcn", "clusters", "lcn")
     runs = _Side(*(np.asarray(tables.extents[name].combine_chunks()) for name in columns))
-    streams, key = np.unique(runs.key, return_inverse=True)
+    used = np.bincount(runs.key, minlength=tables.streams.num_rows) > 0
+    streams, key = np.flatnonzero(used), (np.cumsum(used) - 1)[runs.key]
     wanted = ["record", "attribute_type", "path", "stream_name"]
     frame = owners.from_tables(tables).frame(streams, wanted)
     record = frame["record"].to_numpy(np.int64)
@@ -84,7 +86,7 @@ def _read(tables: Tables) -> tuple[pd.DataFrame, _Side]:
 
 def _side(runs: _Side, code: Int64Array) -> _Side:
     side = _Side(code[runs.key], runs.vcn, runs.clusters, runs.lcn)
-    return side.take(np.lexsort((side.vcn, side.key)))
+    return side.take(order_by(side.key, side.vcn))
 
 
 def _changed_keys(before: _Side, after: _Side, keys: int) -> NDArray[np.bool_]:

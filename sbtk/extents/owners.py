@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sbtk.ntfs.layout import AttributeType, SystemRecord
 from sbtk.ntfs.tables import TIMESTAMP, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Int64Array = NDArray[np.int64]
 
@@ -167,4 +170,6 @@ def _stream_names(streams: pa.Table) -> pa.DictionaryArray:
 
 def _pandas_type(arrow_type: pa.DataType) -> object:
     """Nullable integers, so that "no owner" is a missing value and not a float."""
+    import pandas as pd
+
     return pd.Int64Dtype() if pa.types.is_int64(arrow_type) else None

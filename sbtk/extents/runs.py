@@ -40,6 +40,15 @@ class Runs:
 EMPTY = Runs(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
+def order_by(major: Int64Array, minor: Int64Array) -> Int64Array:
+    """Stable order of rows by ``major``, then ``minor``; neither is negative."""
+    scale = int(minor.max(initial=0)) + 1
+    if int(major.max(initial=0)) < (1 << 62) // scale:
+        # One key sorts three times as fast as two.
+        return np.argsort(major * scale + minor, kind="stable")
+    return np.lexsort((minor, major))
+
+
 def union(lcn: Int64Array, clusters: Int64Array) -> Runs:
     """The union of runs that are ascending by ``lcn`` and may overlap or touch."""
     if lcn.size == 0:
