@@ -1,0 +1,1 @@
+"""Plans carried out: backup, restore, verify, extract; everything they tell is an event."""
