@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from threading import Event
 from typing import Any
 
@@ -164,18 +165,20 @@ class Engine:
             self._announce_within(item, unread, waiting)
         self._before_bytes = self._progress.transferred_bytes
         self._sink = item.sink
-        if item.sink is not None and item.sink.transfer_bytes and waiting:
+        if item.sink is not None and item.sink.transfer_bytes and waiting and not need:
             self._queues.feed(_NOTHING, item.sink)
-        self._pump(item, segment, need)
+        digest = blake3() if seg.is_digest(segment.type_code) else None
+        self._pump(item, segment, need, digest)
         source_pad = item.source is not None and item.source.pad
         self._queues.end_segment(
             cat=segment.cat, source_pad=source_pad, target_pad=target_pad, sink=item.sink
         )
         self._note_progress()
+        if digest is not None:
+            self._held.append(digest.digest())
 
-    def _pump(self, item: Work, segment: Any, need: int) -> None:
+    def _pump(self, item: Work, segment: Any, need: int, digest: Any) -> None:
         """Process ``need`` bytes: to the sink, to the digest, to the held data."""
-        digest = blake3() if seg.is_digest(segment.type_code) else None
         holds = seg.base_type(segment.type_code) in HOLD_TYPES
         with closing(self._processed(item, need)) as pieces:
             for piece in pieces:
@@ -190,8 +193,6 @@ class Engine:
                         hashing.result()
                 self._note_progress()
                 self._check_cancel()
-        if digest is not None:
-            self._held.append(digest.digest())
 
     def _hash(self, digest: Any, piece: memoryview) -> Future[Any] | None:
         if digest is None:
@@ -207,13 +208,21 @@ class Engine:
             if need:
                 yield memoryview(item.data)
             return
-        if need and self._queues.source:
-            left = self._queues.take_source(need)
-            need -= len(left)
-            yield memoryview(left)
+        left = memoryview(self._queues.take_source(need))
+        need -= len(left)
         if not need:
+            if left:
+                yield left
             return
-        for view in self._read(item, need):
+        # The first read comes before the first write: a short range that reaches into itself is
+        # read whole. What was left is processed even if that read fails.
+        views = self._read(item, need)
+        first, stopped = _first_of(views)
+        if left:
+            yield left
+        if stopped is not None:
+            raise stopped
+        for view in chain((first,), views):
             yield view[:need]
             if len(view) > need:
                 self._queues.source += view[need:]
@@ -322,3 +331,11 @@ def _is_large(segment: seg.Segment) -> bool:
 
 def _large(reads: Iterator[BlockChunk]) -> Iterator[BlockChunk]:
     return (item for item in reads if item.length_bytes >= SMALL_BYTES)
+
+
+def _first_of(views: Iterator[memoryview]) -> tuple[memoryview, CopyAbort | None]:
+    """The first piece, or what went wrong instead."""
+    try:
+        return next(views), None
+    except CopyAbort as stopped:
+        return _NOTHING, stopped
