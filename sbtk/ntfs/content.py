@@ -36,7 +36,7 @@ class _Reader(io.RawIOBase):
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__()
-        self._size_bytes = size_bytes
+        self._size_bytes = max(size_bytes, 0)  # a damaged record may say less than nothing
         self._position = 0
 
     def readable(self) -> bool:
