@@ -369,14 +369,12 @@ def _end_header(number: int, previous: int, here: int) -> bytes:
 
 def _write_all(fd: int, parts: list[ByteView], offset_bytes: int) -> None:
     """Write all parts one behind another, however many calls the system needs."""
-    views = [memoryview(part).cast("B") for part in parts if len(part)]
-    while views:
-        done = os.pwritev(fd, views, offset_bytes)
-        offset_bytes += done
-        while views and done >= len(views[0]):
-            done -= len(views.pop(0))
-        if views:
-            views[0] = views[0][done:]
+    left_bytes = sum(map(len, parts))
+    done = os.pwritev(fd, parts, offset_bytes)
+    while done < left_bytes:
+        left_bytes, offset_bytes = left_bytes - done, offset_bytes + done
+        rest = memoryview(b"".join(parts))[-left_bytes:]
+        parts, done = [rest], os.pwrite(fd, rest, offset_bytes)
 
 
 def _sync_folder(folder: Path) -> None:

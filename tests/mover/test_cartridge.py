@@ -120,6 +120,34 @@ def test_any_order_of_appends_cuts_and_reopenings(tmp_path_factory, steps):
     assert content(path) == model
 
 
+def test_a_system_that_writes_and_reads_a_little_at_a_time(tmp_path, monkeypatch):
+    path = new(tmp_path / "tape")
+    some = iter([1, 50, 3, 1000, 7] * 1000)
+    plain_write, plain_read = os.pwrite, os.pread
+
+    def write(fd, parts, offset):
+        whole = parts if isinstance(parts, memoryview) else b"".join(parts)
+        return plain_write(fd, whole[: next(some)], offset)
+
+    def read_some(fd, buffers, offset):
+        whole = plain_read(fd, min(sum(map(len, buffers)), next(some) + HEADER_BYTES), offset)
+        done = 0
+        for buffer in buffers:
+            piece = whole[done : done + len(buffer)]
+            memoryview(buffer)[: len(piece)] = piece
+            done += len(piece)
+        return done
+
+    monkeypatch.setattr(os, "pwritev", write)
+    monkeypatch.setattr(os, "pwrite", write)
+    monkeypatch.setattr(os, "preadv", read_some)
+    objects = [*BEFORE, os.urandom(5000)]
+    with Cartridge(path) as cartridge:
+        for data in objects:
+            append(cartridge, data)
+    assert content(path) == objects
+
+
 def test_the_longest_record_and_no_longer_one(tmp_path):
     longest = os.urandom(0xFFFFFF)
     path = new(tmp_path / "tape", objects=[longest])
@@ -153,11 +181,7 @@ def reopened(path: Path, raw: bytes) -> list[bytes]:
     seen = content(path)
     assert path.read_bytes() == raw, "opened read-only and changed"
     assert content(path, writable=True) == seen
-    shown = output_of("tgtimg", "--op", "show", "--device-type", "tape", "--file", path)
-    lines = [line for line in shown.splitlines() if "Blk No." in line]
-    assert len(lines) == len(seen) + 2
-    assert lines[-1].lstrip().startswith("End of Data")
-    assert "error" not in shown
+    assert listed(path) == [len(data) for data in seen]
     index_path(path).unlink(missing_ok=True)
     return seen
 
@@ -220,6 +244,46 @@ def test_two_broken_headers_in_a_row_are_refused_and_nothing_is_cut(tmp_path, la
         with pytest.raises(CartridgeError, match=r"several headers in a row.*object 0"):
             Cartridge(path, writable=writable)
     assert path.read_bytes() == raw
+
+
+def listed(path: Path) -> list[int]:
+    """Sizes of all objects, as tgtimg walks the file; it must come to an end of data."""
+    shown = output_of("tgtimg", "--op", "show", "--device-type", "tape", "--file", path)
+    lines = [line for line in shown.splitlines() if "Blk No." in line]
+    assert "rror" not in shown
+    assert lines[-1].lstrip().startswith("End of Data")
+    return [int(line.rpartition("sz ")[2]) for line in lines[1:-1]]
+
+
+@pytest.mark.parametrize("at", [len(BEFORE), 2, 0])
+def test_the_file_is_a_whole_cartridge_after_every_system_call(tmp_path, monkeypatch, at):
+    """Appended at the end, or written over from the middle: never a state that needs mending."""
+    path = new(tmp_path / "tape", objects=BEFORE)
+    moments = []
+
+    def watched(call):
+        def watching(*arguments):
+            result = call(*arguments)
+            moments.append(path.read_bytes())
+            return result
+
+        return watching
+
+    with Cartridge(path) as cartridge, monkeypatch.context() as patch:
+        for name in ("pwrite", "pwritev", "ftruncate"):
+            patch.setattr(os, name, watched(getattr(os, name)))
+        cartridge.truncate(at)
+        cartridge.append_record(LAST)
+        cartridge.append_filemark()
+    assert len(moments) == 4 + 2 * (at < len(BEFORE))
+    sizes = [len(data) for data in BEFORE]
+    allowed = [sizes[:at], [*sizes[:at], len(LAST)], [*sizes[:at], len(LAST), 0]]
+    for moment in moments:
+        path.write_bytes(moment)
+        found = listed(path)
+        assert found in allowed
+        del allowed[: allowed.index(found)]
+    assert len(allowed) == 1
 
 
 def record_of(seed: int, number: int) -> bytes:
