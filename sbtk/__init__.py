@@ -17,6 +17,7 @@ _PUBLIC = {
     "read_tables": "sbtk.volume",
     "SbtkError": "sbtk.errors",
     "limits": "sbtk.scsi.limits",
+    "plan_backup": "sbtk.plan.api",
 }
 
 __all__ = ["SbtkError", "__version__"]

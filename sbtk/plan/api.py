@@ -9,7 +9,10 @@ import numpy as np
 
 from sbtk.archive.manifest import Geometry
 from sbtk.device.location import OpenedVolume, parse
+from sbtk.device.partition import read_table
 from sbtk.errors import PlanError
+from sbtk.extents import runs
+from sbtk.extents.runs import Runs
 from sbtk.ntfs.tables import VolumeInfo
 from sbtk.ntfs.volume import Volume
 from sbtk.plan import batch
@@ -19,8 +22,9 @@ from sbtk.plan.selection import Choice
 from sbtk.scsi.limits import Limits
 from sbtk.scsi.limits import limits as profile_limits
 
-GAP_BYTES = 1 << 20
-"""What lies in front of the first partition travels along as far as this: boot code, EBRs."""
+
+MAX_VALUE_BYTES = 1 << 20
+"""More than a resident value can hold; what a damaged one claims beyond it is not read."""
 
 
 def plan_backup(
@@ -81,7 +85,7 @@ def plan_backup(
         ),
         facts=facts,
         partition_table=partition_table_of(opened),
-        read_value=lambda row: volume.read_value(row, 1 << 20),
+        read_value=lambda row: volume.read_value(row, MAX_VALUE_BYTES),
     )
 
 
@@ -111,23 +115,15 @@ def geometry_of(opened: OpenedVolume, info: VolumeInfo) -> Geometry:
 
 
 def partition_table_of(opened: OpenedVolume) -> Ranges:
-    """The blocks of the LUN that hold its partition table, at the front and at the end."""
-    from sbtk.device.partition import read_table
-
+    """The blocks of the LUN that its partition table takes, outside of the volume."""
     if opened.partition is None:
         return NOTHING
-    table = read_table(opened.disk)
-    starts = [item.start_bytes for item in table.partitions]
-    ends = [item.start_bytes + item.size_bytes for item in table.partitions]
     block = opened.disk.block_bytes
-    front = min([GAP_BYTES, opened.disk.size_bytes, *starts]) // block * block
-    ranges = [(0, front)]
-    if table.scheme == "gpt":
-        # Backup entries and header: the last 33 blocks (UEFI 2.10 5.3.1), 16 KiB of entries at
-        # least, less what a partition reaches into.
-        entries_bytes = max(-(-16384 // table.block_bytes), 1) * table.block_bytes
-        back = max(opened.disk.size_bytes - entries_bytes - table.block_bytes, *ends, front)
-        ranges.append((-(-back // block) * block, opened.disk.size_bytes // block * block))
-    kept = [(start, end - start) for start, end in ranges if end > start]
-    rows = np.array(kept, np.int64).reshape(-1, 2)
-    return Ranges(rows[:, 0].copy(), rows[:, 1].copy())
+    own = np.array(sorted(read_table(opened.disk).own_ranges), np.int64).reshape(-1, 2)
+    start = own[:, 0] // block * block
+    end = -(-(own[:, 0] + own[:, 1]) // block) * block
+    lun = Runs(np.zeros(1, np.int64), np.array([opened.disk.size_bytes]))
+    volume = Runs(np.array([opened.partition_start_bytes]), np.array([opened.device.size_bytes]))
+    table = runs.intersect(runs.union(start, end - start), lun)
+    kept = runs.subtract(table, volume, opened.disk.size_bytes)
+    return Ranges(kept.lcn, kept.clusters)

@@ -1,0 +1,192 @@
+"""``sbtk plan``: what a backup would copy, in which commands, and what that costs."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from sbtk.cli.options import (
+    DebugOption,
+    JsonOption,
+    ProgressOption,
+    ProgressStyle,
+    print_json,
+    verb_app,
+)
+from sbtk.cli.output import printable, show
+from sbtk.cli.progress import reporter
+from sbtk.errors import DeviceWriteError, PlanError, UsageError
+from sbtk.events import Listener
+from sbtk.plan import summary
+from sbtk.plan.api import plan_backup
+from sbtk.plan.archive_check import find_archive_faults
+from sbtk.plan.check import check_plan
+from sbtk.plan.cost import Calibration, price, what_if
+from sbtk.plan.model import Plan
+from sbtk.plan.store import HEAD_NAME, from_bytes, to_bytes
+from sbtk.scsi.limits import Limits
+from sbtk.scsi.limits import limits as profile_limits
+from sbtk.units import parse_bytes
+from sbtk.volume import open_volume
+
+app = verb_app(
+    "Show what a backup would copy, in which commands, and what it costs. Reads metadata only."
+)
+
+
+class Layout(StrEnum):
+    """How the archive is laid out."""
+
+    IMAGE = "image"
+    FILES = "files"
+    MIRROR = "mirror"
+
+
+@app.command()
+def plan(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="Location of a volume, or a saved plan.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="LOC", help="tape:PATH or a disk.")] = "",
+    layout: Annotated[Layout, typer.Option(help="Layout of the archive.")] = Layout.IMAGE,
+    profile: Annotated[
+        str, typer.Option(help="Copy manager: spc, lio, scst, ctl, tcmu; or NAME,max_segments=8.")
+    ] = "spc",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only these files; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Not the data of these; repeatable.")
+    ] = None,
+    paging_files: Annotated[
+        bool, typer.Option("--paging-files", help="Carry pagefile.sys and its like too.")
+    ] = False,
+    record_bytes: Annotated[str, typer.Option(help="Tape record, such as 256KiB.")] = "256KiB",
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Measured costs (JSON).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Save the plan there.")
+    ] = None,
+    as_json: JsonOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    debug: DebugOption = False,
+) -> None:
+    """Plan a backup, or show a saved plan again. Nothing is written but --out."""
+    del debug  # app.main looks for it
+    costs = _calibration(calibration)
+    with reporter(progress, as_json) as emit:
+        made = _saved(source)
+        if made is None:
+            if not to:
+                raise UsageError("a plan needs a target", hint="Add --to tape:PATH or --to DISK")
+            made = _new(
+                source, to, layout, profile, include or [], exclude or [],
+                paging_files=paging_files, record_bytes=parse_bytes(record_bytes), emit=emit,
+            )  # fmt: skip
+    check_plan(made)
+    faults = find_archive_faults(made)
+    if faults:
+        raise PlanError(f"the plan's headers are wrong: {faults[0].message}")
+    if out is not None:
+        _save(made, out)
+    if as_json:
+        print_json(summary.to_dict(made, costs) | ({"out": str(out)} if out else {}))
+        return
+    _show(made, costs)
+    if out is not None:
+        show(Text(f"\nPlan saved in {printable(str(out))}"))
+
+
+def _new(
+    source: str,
+    to: str,
+    layout: Layout,
+    profile: str,
+    include: list[str],
+    exclude: list[str],
+    *,
+    paging_files: bool,
+    record_bytes: int,
+    emit: Listener,
+) -> Plan:
+    with open_volume(source, emit=emit) as volume:
+        return plan_backup(
+            volume,
+            to=to,
+            limits=parse_profile(profile),
+            layout=layout.value,
+            include=include,
+            exclude=exclude,
+            paging_files=paging_files,
+            record_bytes=record_bytes,
+        )
+
+
+def parse_profile(text: str) -> Limits:
+    """``"lio"``, or ``"spc,max_segments=8,max_inline_bytes=4096"``.
+
+    Raises:
+        UsageError: no such profile or limit, or a value that is no number.
+    """
+    name, *pairs = text.split(",")
+    numbers = {}
+    for pair in pairs:
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", pair)
+        if match is None:
+            raise UsageError(f"{pair!r} is no limit", hint="Write for example spc,max_segments=8")
+        numbers[match[1]] = int(match[2])
+    return profile_limits(name, **numbers)
+
+
+def _saved(source: str) -> Plan | None:
+    """The plan in a file, None where the file is something else."""
+    path = Path(source)
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            head = file.read(512)
+            if head[: len(HEAD_NAME) + 1] != HEAD_NAME.encode() + b"\0":
+                return None
+            return from_bytes(head + file.read())
+    except OSError:
+        return None  # what is wrong with it, opening it as a volume tells
+
+
+def _save(made: Plan, out: Path) -> None:
+    try:
+        out.write_bytes(to_bytes(made))
+    except OSError as error:
+        raise DeviceWriteError(
+            f"{out}: the plan cannot be written ({error.strerror or error})",
+            hint="Name a file in a folder that this user may write to",
+        ) from error
+
+
+def _calibration(path: Path | None) -> Calibration:
+    if path is None:
+        return Calibration()
+    try:
+        return Calibration.from_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: the calibration cannot be read: {error}") from error
+
+
+def _show(made: Plan, costs: Calibration) -> None:
+    cost = price(made, costs)
+    table = Table.grid(padding=(0, 2))
+    for name, value in summary.rows(made, cost):
+        table.add_row(Text(name, style="bold"), Text(printable(value)))
+    show(table)
+    lines = summary.what_if_rows(cost, what_if(made, costs))
+    if lines:
+        show(Text("\nWhat each limit costs", style="bold"))
+        for line in lines:
+            show(Text(f"  {line}"))
