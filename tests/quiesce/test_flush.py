@@ -86,7 +86,7 @@ def test_a_flush_that_does_not_end_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_flush_that_fails_is_one_error(tmp_path):
-    with pytest.raises(ActivitySourceError, match="cannot be flushed at .*: No such file"):
+    with pytest.raises(ActivitySourceError, match=r"cannot be flushed at .*: No such file"):
         HostFlush(str(tmp_path / "missing")).run(5)
 
 

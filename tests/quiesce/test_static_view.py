@@ -25,6 +25,7 @@ from sbtk.quiesce.activity import Reading
 from sbtk.quiesce.static_view import static_view
 from sbtk.snapshot import records, registry
 from sbtk.snapshot.base import Snapshot
+from sbtk.snapshot.reflink import ReflinkProvider
 from sbtk.snapshot.static import NoSnapshot
 from tests.loopfs import LoopFs, loop_fs, run
 from tests.quiesce.fakes import FakeClock, ScriptedSource
@@ -62,6 +63,25 @@ def test_the_snapshot_comes_right_after_the_quiet_time(image):
         assert not clone.read_bytes().startswith(b"later")
     assert not clone.exists()
     assert records.records() == []
+
+
+def test_a_write_between_snapshot_and_recheck_tears_it(image, monkeypatch):
+    """Real counter, real clone: the first one is dropped, the second one is handed over."""
+    make, seen = ReflinkProvider.make, []
+
+    def make_and_write(self, record):
+        snapshot = make(self, record)
+        seen.append(Path(snapshot.location))
+        if len(seen) == 1:
+            run("dd", "if=/dev/zero", f"of={image}", "bs=1", "count=1", "conv=notrunc")
+        return snapshot
+
+    monkeypatch.setattr(ReflinkProvider, "make", make_and_write)
+    with static_view(str(image), quiet_s=0.3, timeout_s=5) as view:
+        assert view.report.torn == 1
+        assert [clone.exists() for clone in seen] == [False, True]
+        assert digest(seen[1]) == digest(image)
+    assert sorted(os.listdir(image.parent)) == ["disk.img"]
 
 
 def test_a_writer_that_never_stops_fails_it_and_nothing_was_touched(fs, tmp_path):
