@@ -18,7 +18,7 @@ from sbtk.ntfs.chunk import NO_TIME
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType
 from sbtk.ntfs.owners import I64, Owners, Pieces, join_pieces, order_by_owner
-from sbtk.ntfs.paths import PathBuilder, text_array
+from sbtk.ntfs.paths import PathBuilder, text_array, text_buffers
 from sbtk.ntfs.rows import TIMES, Rows
 from sbtk.ntfs.tables import EXTENTS, FILES, NAMES, STREAMS, TIMESTAMP
 
@@ -170,11 +170,10 @@ def _unnamed_data(
     record: I64, record_count: int, streams: pa.Table, extents: pa.Table
 ) -> dict[str, npt.NDArray[Any]]:
     """Sizes and flags of each file's unnamed $DATA, (n,) each, zero where there is none."""
-    is_data = pc.and_(
-        pc.equal(streams["attribute_type"], pa.scalar(int(AttributeType.DATA), pa.uint32())),
-        pc.equal(pc.binary_length(streams["attribute_name"]), 0),
-    )
-    rows = np.flatnonzero(is_data.to_numpy()).astype(np.int32)
+    name_offsets = text_buffers(streams["attribute_name"].chunk(0))[0]
+    is_data = streams["attribute_type"].to_numpy() == AttributeType.DATA
+    is_data &= name_offsets[1:] == name_offsets[:-1]
+    rows = np.flatnonzero(is_data).astype(np.int32)
     place = np.full(record_count, -1, np.int32)
     place[record] = np.arange(len(record), dtype=np.int32)
     to = place[streams["record"].to_numpy()[rows].view(np.int64)]
@@ -185,12 +184,13 @@ def _unnamed_data(
         values[to] = column
         return values
 
-    runs = np.bincount(extents["stream"].to_numpy()[: _count_real(extents)], minlength=len(streams))
+    real = extents["stream"].to_numpy()[: _count_real(extents)]
+    runs = np.bincount(real, minlength=len(streams)).astype(np.int32)[rows]
     flags = streams["flags"].to_numpy()[rows]
     return {
         "size_bytes": spread(streams["data_bytes"].to_numpy()[rows]),
         "allocated_bytes": spread(streams["allocated_bytes"].to_numpy()[rows]),
-        "extents": spread(runs[rows].astype(np.int32)),
+        "extents": spread(runs),
         "resident": spread(streams["resident"].to_numpy()[rows]),
         "compressed": spread((flags & layout.ATTRIBUTE_COMPRESSED) != 0),
         "sparse": spread((flags & layout.ATTRIBUTE_SPARSE) != 0),

@@ -193,6 +193,7 @@ def _tabulate(
     owners = find_owners(rows, findings)
     streams, extents = build_streams(rows, owners, findings)
     _check_lists(rows, owners, streams, extents, findings, device, boot)
+    del rows.columns["base"], rows.columns["base_sequence"]
     paths = PathBuilder(
         load(), findings, rows.record_count, rows.record_count * volume.record_bytes
     )

