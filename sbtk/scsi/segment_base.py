@@ -161,6 +161,7 @@ def split_list(data: ByteView, base: int = 0) -> list[tuple[int, int]]:
     while position < len(data):
         end = position + HEADER_BYTES + int.from_bytes(data[position + 2 : position + 4], "big")
         if position + HEADER_BYTES > len(data) or end > len(data):
+            _check_lengths(data, found, base)  # a wrong length before this one is the cause
             raise RemoteScsiError(
                 f"segment descriptor {len(found)} ends behind the segment list",
                 code=INVALID_FIELD_IN_PARAMETER_LIST,
@@ -169,6 +170,13 @@ def split_list(data: ByteView, base: int = 0) -> list[tuple[int, int]]:
         found.append((position, end))
         position = end
     return found
+
+
+def _check_lengths(data: ByteView, found: list[tuple[int, int]], base: int) -> None:
+    for start, end in found:
+        kind = SEGMENTS.get(base_type(data[start]))
+        if kind is not None:
+            kind.check_length(end - start, base + start)
 
 
 def decode_segment(data: ByteView, base: int = 0) -> Segment:
