@@ -88,7 +88,7 @@ def resident(
     text = name.encode("utf-16-le", "surrogatepass")
     body = _pad(text) + _pad(value)
     value_at = 24 + len(_pad(text))
-    header = struct.pack("<IIBBHHH", kind, 24 + len(body), 0, len(name), 24, flags, instance)
+    header = struct.pack("<IIBBHHH", kind, 24 + len(body), 0, len(text) // 2, 24, flags, instance)
     return header + struct.pack("<IHBx", len(value), value_at, 0) + body
 
 
@@ -107,7 +107,7 @@ def nonresident(
     initialized = data if initialized_bytes is None else initialized_bytes
     highest = lowest_vcn + covered - 1 if highest_vcn is None else highest_vcn
     body = _pad(text) + _pad(pairs)
-    header = struct.pack("<IIBBHHH", kind, 64 + len(body), 1, len(name), 64, flags, instance)
+    header = struct.pack("<IIBBHHH", kind, 64 + len(body), 1, len(text) // 2, 64, flags, instance)
     part = struct.pack(
         "<qqHB5xqqq", lowest_vcn, highest, 64 + len(_pad(text)), unit, allocated, data, initialized
     )
@@ -141,7 +141,7 @@ def list_entry(
     text = name.encode("utf-16-le", "surrogatepass")
     size = (26 + len(text) + 7) & ~7 if entry_bytes is None else entry_bytes
     entry = struct.pack(
-        "<IHBBQQH", kind, size, len(name), 26, lowest_vcn, record | sequence << 48, instance
+        "<IHBBQQH", kind, size, len(text) // 2, 26, lowest_vcn, record | sequence << 48, instance
     )
     return (entry + text).ljust(size, b"\0")
 
