@@ -2,9 +2,10 @@
 
 usage, as root, from the repository: python -m tools.make_samples [NAME...]
 
-mkntfs, ntfs-3g, ntfsfallocate and sfdisk make each image; ntfsinfo and a read-only ntfs-3g mount
-tell what is in it (tools/sample_truth.py). Names, content and times of files are the same in every
-run; serial numbers and $LogFile are not, so the committed files change only when someone runs this.
+mkntfs, ntfslabel, ntfs-3g, ntfsfallocate and sfdisk make each image; ntfsinfo and a read-only
+ntfs-3g mount tell what is in it (tools/sample_truth.py). Names, content and most times of files are
+the same in every run, times of record changes are not: the committed files change only when someone
+runs this.
 """
 
 from __future__ import annotations
@@ -170,6 +171,7 @@ class Sample:
 
     volume_mib: int
     cluster_bytes: int
+    serial: str  # 16 hexadecimal digits; mkntfs -T would give all volumes the same one
     fill: Callable[[Tree], None]
     table: str = ""  # sfdisk script; empty for a volume without a partition table
     disk_mib: int = 0
@@ -186,9 +188,9 @@ uuid=5B745B6B-0002-4000-8000-000000000002, name="array data"
 MBR = "label: dos\nlabel-id: 0x5b745b6b\nstart=2048, size={sectors}, type=7\n"
 
 RECIPES = {
-    "office.ntfs": Sample(24, 4096, fill_office, after=lengthen),
-    "array.gpt": Sample(16, 4096, fill_array, table=GPT, disk_mib=18),
-    "camera.mbr": Sample(30, 65536, fill_camera, table=MBR, disk_mib=32),
+    "office.ntfs": Sample(24, 4096, "5B746B0FF1CE0001", fill_office, after=lengthen),
+    "array.gpt": Sample(16, 4096, "5B746BA88A100002", fill_array, table=GPT, disk_mib=18),
+    "camera.mbr": Sample(30, 65536, "5B746BCA3E8A0003", fill_camera, table=MBR, disk_mib=32),
 }
 
 
@@ -208,6 +210,7 @@ def make_volume(name: str, sample: Sample, image: Path) -> None:
     geometry = ("-c", str(sample.cluster_bytes), "-s", "512", "-p", str(start), "-H", "255")
     label = ("-q", "-f", "-F", "-T", "-L", name.partition(".")[0])
     run("mkntfs", *label, *geometry, "-S", "63", image, str(size_bytes // 512))
+    run("ntfslabel", "-f", f"--new-serial={sample.serial}", image)
     with mounted(image, WRITABLE) as folder:
         sample.fill(Tree(folder, seed=len(name)))
         set_times(folder)
@@ -243,6 +246,7 @@ def make(name: str) -> None:
         with mounted(volume, READ_ONLY) as folder:
             truth = truth_of(volume, folder)
         image = volume
+        truth["volume"]["serial"] = sample.serial
         truth["partition"] = None
         if sample.table:
             image = Path(scratch) / "disk.img"

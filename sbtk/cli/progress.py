@@ -100,6 +100,7 @@ class _Lines:
         self._stream = stream
         self._clock = clock
         self._first_s = clock() + after_s
+        self._brief = after_s > 0
         self._stage = ""
         self._step = -1
         self._next_s = 0.0
@@ -115,6 +116,8 @@ class _Lines:
         if now_s < self._first_s:
             return
         if event.stage != self._stage:
+            if self._brief and event.total and event.done >= event.total:
+                return  # a stage that is over before anybody could wait for it
             self._stage, self._step, self._next_s = event.stage, -1, now_s
         step = event.done * _STEPS // event.total if event.total else self._step
         if step <= self._step and (event.total or now_s < self._next_s):

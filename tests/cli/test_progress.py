@@ -61,6 +61,13 @@ def test_long_work_in_a_pipe_says_something(capsys):
     assert lines[-1] == "reading: 100%  1,000 of 1,000 records"
 
 
+def test_a_stage_that_is_over_at_once_is_not_worth_a_line_in_a_pipe(capsys):
+    drive(ProgressStyle.AUTO, step_s=3.0, count=1)
+    assert capsys.readouterr().err == ""
+    drive(ProgressStyle.LINES, step_s=3.0, count=1)
+    assert capsys.readouterr().err == "reading: 100%  1,000 of 1,000 records\n"
+
+
 def test_none_says_nothing(capsys):
     drive(ProgressStyle.NONE)
     assert capsys.readouterr() == ("", "")

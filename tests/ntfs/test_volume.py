@@ -69,6 +69,7 @@ def test_geometry_and_free_clusters(name):
     volume, truth = sample(name)
     facts, info = truth["volume"], volume.info
     assert (info.label, info.version) == (facts["label"], facts["version"])
+    assert info.serial == facts["serial"]
     for field in ("sector_bytes", "cluster_bytes", "record_bytes", "total_clusters"):
         assert getattr(info, field) == facts[field]
     used = allocated_clusters(volume.tables.bitmap, info.total_clusters)
