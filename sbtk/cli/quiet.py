@@ -17,6 +17,7 @@ from sbtk.cli.options import (
     verb_app,
 )
 from sbtk.cli.progress import reporter
+from sbtk.quiesce.activity import activity_named
 from sbtk.quiesce.report import QuietReport
 from sbtk.quiesce.static_view import static_view
 from sbtk.snapshot.commands import split_words
@@ -39,6 +40,9 @@ def quiet(
         Path | None, typer.Option("--store", help="Folder for what the snapshot keeps.")
     ] = None,
     cap: Annotated[str, typer.Option("--cap", help="Most that it keeps, as 10GiB.")] = "0",
+    activity: Annotated[
+        str, typer.Option("--activity", help="Write counter: a path, lio:HBA/DEVICE, tgt:TID/LUN.")
+    ] = "",
     hook: Annotated[
         str, typer.Option("--hook", help="Command that flushes, run once before the wait.")
     ] = "",
@@ -58,6 +62,7 @@ def quiet(
             provider=provider,
             quiet_s=quiet_s,
             timeout_s=timeout_s,
+            activity=activity_named(activity) if activity else None,
             hook=split_words(hook, "--hook"),
             freeze=freeze or (),
             store=store,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import Protocol
 
-from sbtk.errors import ActivitySourceError, LocationNotFoundError
+from sbtk.errors import ActivitySourceError, LocationNotFoundError, UsageError
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,30 @@ class ActivitySource(Protocol):
 
     def close(self) -> None:
         """Release what it holds; safe to call twice."""
+
+
+_TGT = re.compile(r"(\d{1,9})/(\d{1,5})(?::(\d{1,5}))?")
+
+
+def activity_named(text: str) -> ActivitySource:
+    """The source that a user names: ``lio:HBA/DEVICE``, ``tgt:TID/LUN[:CONTROL-PORT]``, or a path.
+
+    Raises:
+        UsageError: the text names none.
+        LocationNotFoundError: nothing is at the path.
+        ActivitySourceError: what is there has no write counter.
+    """
+    from sbtk.quiesce.target_stats import LioSource, TgtSource
+
+    kind, _, rest = text.partition(":")
+    if kind == "lio" and rest:
+        return LioSource(rest)
+    if kind == "tgt":
+        match = _TGT.fullmatch(rest)
+        if match is None:
+            raise UsageError(f"{text!r} names no LUN of tgt", hint="Write tgt:TID/LUN, as tgt:1/1")
+        return TgtSource(int(match[1]), int(match[2]), control_port=int(match[3] or 0))
+    return activity_of(text)
 
 
 def activity_of(path: str) -> ActivitySource:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sbtk.errors import ActivitySourceError, LocationNotFoundError
-from sbtk.quiesce.activity import activity_of
+from sbtk.errors import ActivitySourceError, LocationNotFoundError, UsageError
+from sbtk.quiesce.activity import activity_named, activity_of
 from sbtk.quiesce.block_stat import BlockStatSource
 from sbtk.quiesce.file_time import FileTimeSource
 from sbtk.quiesce.flush import HostFlush
@@ -199,6 +199,15 @@ def test_lio_reads_both_counters_of_its_backstore(tmp_path):
     with pytest.raises(ActivitySourceError, match="no num_cmds") as caught:
         LioSource("fileio_0/none", configfs=tmp_path).read()
     assert "configfs" in caught.value.hint
+
+
+def test_sources_by_name(image):
+    assert activity_named("lio:fileio_0/disk1").name == "LIO statistics of fileio_0/disk1"
+    assert activity_named("tgt:2/1:77").name == "tgt statistics of target 2 LUN 1"
+    assert isinstance(activity_named(str(image)), FileTimeSource)
+    for text in ("tgt:", "tgt:x/1", "tgt:1", "tgt:1/1:"):
+        with pytest.raises(UsageError, match="names no LUN"):
+            activity_named(text)
 
 
 @pytest.fixture

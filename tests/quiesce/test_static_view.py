@@ -325,7 +325,8 @@ def test_where_no_reflink_can_be_had_the_way_out_is_named_before_the_wait(tmp_pa
 # -- signals -----------------------------------------------------------------------------------
 
 _HOLDER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs behind &
 from sbtk.quiesce.static_view import static_view
 from sbtk.errors import SbtkError
 try:

@@ -128,6 +128,18 @@ def test_confirm_holds_or_tears():
     assert not wait.stands_still()
 
 
+def test_a_write_held_back_while_the_snapshot_was_taken_is_flushed_out_and_tears_it():
+    clock, writes = FakeClock(), {"count": 0}
+    cache = HeldBack(clock, lambda s: writes["count"] if s > 0 else 0)
+    cache.counted = lambda s: cache.down
+    wait = wait_for(clock, ScriptedSource(clock, cache.counted), flushes=[cache])
+    wait.until_quiet()
+    writes["count"] = 1
+    assert not wait.confirm()
+    wait.until_quiet()
+    assert wait.confirm(flush=False)
+
+
 def test_torn_to_the_end_times_out():
     clock = FakeClock()
     writes = {"count": 0}
