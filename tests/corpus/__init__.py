@@ -23,7 +23,7 @@ from typing import Any
 from tests.corpus.build import RECIPES, SCRIPTS, BuildError, build
 
 NAMES = tuple(RECIPES)
-BUILDERS = ("build.py", "populate_zoo.py", "populate_mft_list.py", "manifest.py")
+BUILDERS = ("build.py", "manifest.py", *sorted({r.script for r in RECIPES.values()}))
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -40,6 +40,7 @@ RECIPES = {
     "zoo_c2m": Recipe(1024 * MIB, 2 * MIB, options=("--no-frag",)),
     "zoo_s4096": Recipe(64 * MIB, 4096, sector_bytes=4096),
     "mft_list": Recipe(16 * MIB, 512, script="populate_mft_list.py"),
+    "tiny": Recipe(4 * MIB, 1024, script="populate_tiny.py"),
 }
 
 
@@ -102,13 +103,25 @@ def fill_mft_list(recipe: Recipe, image: Path) -> dict[str, str | int]:
     return {}
 
 
+def fill_tiny(recipe: Recipe, image: Path) -> dict[str, str | int]:
+    with mounted(image, WRITABLE) as folder:
+        run(sys.executable, SCRIPTS / recipe.script, folder)
+    return {}
+
+
+FILL = {
+    "populate_zoo.py": fill_zoo,
+    "populate_mft_list.py": fill_mft_list,
+    "populate_tiny.py": fill_tiny,
+}
+
+
 def build(name: str, folder: Path) -> None:
     """Leave volume.img, manifest.jsonl and notes.json of the volume ``name`` in ``folder``."""
     recipe = RECIPES[name]
     image = folder / "volume.img"
     format_volume(name, recipe, image)
-    fill = fill_mft_list if name == "mft_list" else fill_zoo
-    notes = fill(recipe, image)
+    notes = FILL[recipe.script](recipe, image)
     with mounted(image, READ_ONLY) as mountpoint:
         run(sys.executable, SCRIPTS / "manifest.py", mountpoint, folder / "manifest.jsonl")
     (folder / "notes.json").write_text(json.dumps(notes, indent=1) + "\n")

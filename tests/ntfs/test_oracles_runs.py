@@ -82,6 +82,17 @@ def test_files_columns_follow_the_unnamed_data(corpus_volume):
         assert row["sparse"] == bool(data.flags & 0x8000)
 
 
+def test_runs_cover_what_is_allocated_and_that_the_data(corpus_volume):
+    """The rule by which sizes that lie are told from honest ones (tests/hostile)."""
+    cluster_bytes = tables(corpus_volume.name).volume.cluster_bytes
+    for record, attributes in our_attributes(corpus_volume.name).items():
+        for a in attributes:
+            if not a.resident:
+                covered_bytes = cluster_bytes * sum(clusters for _, _, clusters in a.runs)
+                assert covered_bytes == a.allocated_bytes, f"record {record}"
+                assert a.initialized_bytes <= a.data_bytes <= a.allocated_bytes
+
+
 def sample(name, count):
     records = sorted(our_attributes(name))
     spread = [r for r in records if any(len(a.runs) > 200 for a in our_attributes(name)[r])]
