@@ -193,7 +193,7 @@ class QuietTimeoutError(SbtkError, TimeoutError):
 
 
 class ActivitySourceError(SbtkError):
-    """A write counter cannot be read, or ran backwards."""
+    """A write counter cannot be read, or another device is in its place."""
 
     exit_code = 41
 
