@@ -77,22 +77,27 @@ def _rows_of(tables: Tables, stream: Stream) -> pa.Table:
 
 
 def _values(rows: pa.Table, volume: VolumeInfo) -> Iterator[dict[str, Any]]:
-    """Each extent with its place on the LUN; -1 for a hole."""
-    sectors = volume.cluster_bytes // volume.sector_bytes if volume.sector_bytes else 0
+    """Each extent with its place on the LUN; None for a hole, and where only an $MFT is known."""
+    known = volume.sector_bytes > 0
+    sectors = volume.cluster_bytes // volume.sector_bytes if known else 0
     for batch in rows.select(["vcn", "lcn", "clusters"]).to_batches():
         for row in batch.to_pylist():
-            lba = volume.partition_start_lba + row["lcn"] * sectors if row["lcn"] >= 0 else -1
-            yield {**row, "size_bytes": row["clusters"] * volume.cluster_bytes, "lba": lba}
+            placed = known and row["lcn"] >= 0
+            yield {
+                **row,
+                "size_bytes": row["clusters"] * volume.cluster_bytes if known else None,
+                "lba": volume.partition_start_lba + row["lcn"] * sectors if placed else None,
+            }
 
 
 def _cells(value: dict[str, Any]) -> tuple[str, ...]:
-    hole = value["lcn"] < 0
+    size_bytes, lba = value["size_bytes"], value["lba"]
     return (
         format_count(value["vcn"]),
-        "hole" if hole else format_count(value["lcn"]),
+        "hole" if value["lcn"] < 0 else format_count(value["lcn"]),
         format_count(value["clusters"]),
-        format_bytes(value["size_bytes"]),
-        ("-" if hole else format_count(value["lba"])).rjust(len(_HEADS[-1])),
+        "-" if size_bytes is None else format_bytes(size_bytes),
+        ("-" if lba is None else format_count(lba)).rjust(len(_HEADS[-1])),
     )
 
 

@@ -44,7 +44,7 @@ def files(
     source: SourceArgument,
     pattern: Annotated[
         str,
-        typer.Argument(metavar="[GLOB]", help="'*.docx' compares names, 'docs/**' whole paths."),
+        typer.Argument(metavar="GLOB", help="'*.docx' compares names, 'docs/**' whole paths."),
     ] = "",
     as_json: JsonOption = False,
     progress: ProgressOption = ProgressStyle.AUTO,

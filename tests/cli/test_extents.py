@@ -1,9 +1,11 @@
 """``sbtk extents``: the runs that ntfsinfo tells, on the volume and on the LUN."""
 
 import json
+import re
 
 import pytest
 
+import sbtk
 from sbtk import samples
 from tests.cli.running import run
 
@@ -33,7 +35,7 @@ def test_runs_equal_ntfsinfo(capsys, name, target, kind, attribute):
     start = truth["partition"]["first_lba"] if truth["partition"] else 0
     blocks = truth["volume"]["cluster_bytes"] // 512
     assert [row["lba"] for row in rows] == [
-        start + lcn * blocks if lcn >= 0 else -1 for _, lcn, _ in runs
+        start + lcn * blocks if lcn >= 0 else None for _, lcn, _ in runs
     ]
     assert head["extents"] == len(runs)
 
@@ -44,8 +46,6 @@ def test_the_lba_is_where_the_bytes_are(capsys):
     data = b"".join(
         image.read_bytes()[row["lba"] * 512 :][: row["size_bytes"]] for row in map(json.loads, rows)
     )
-    import sbtk
-
     with sbtk.open_volume(image) as volume, volume.open("p00.bin") as content:
         assert data.startswith(content.read())
 
@@ -60,6 +60,18 @@ def test_text_is_a_headline_and_columns(capsys):
     assert len({len(line) for line in lines[1:]}) == 1
     journal = run(capsys, "extents", image, "Databases/journal.db").lines[0]
     assert journal.endswith("zeros from byte 4,500 on")
+
+
+def test_of_a_bare_mft_only_clusters_are_known(capsys, tmp_path):
+    dump = tmp_path / "office.mft"
+    with sbtk.open_volume(samples.unpack("office.ntfs")) as volume, volume.open("$MFT") as content:
+        dump.write_bytes(content.read())
+    ended = run(capsys, "extents", dump, "Databases/journal.db", "--json")
+    row = json.loads(ended.lines[1])
+    assert (row["size_bytes"], row["lba"]) == (None, None)
+    assert row["lcn"] > 0
+    text = run(capsys, "extents", dump, "Databases/journal.db").lines[2]
+    assert text.split()[3:] == ["-", "-"]
 
 
 def test_a_record_number_and_a_resident_stream(capsys):
@@ -80,8 +92,6 @@ def test_a_record_number_and_a_resident_stream(capsys):
     ],
 )
 def test_what_is_not_there_is_23(capsys, target, said):
-    import re
-
     ended = run(capsys, "extents", samples.unpack("office.ntfs"), target)
     assert (ended.code, ended.out) == (23, "")
     assert re.search(said, ended.err)
