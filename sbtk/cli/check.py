@@ -75,7 +75,7 @@ def _screen(findings: pd.DataFrame, extent_map: ExtentMap) -> RenderableType:
     parts: list[RenderableType] = [head, Text(_checked(extent_map)), Text()]
     if len(findings):
         grid = Table.grid(padding=(0, 2))
-        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, min_width=len("warning"))
         grid.add_column(overflow="fold")
         for row in sorted(
             plain_rows(findings), key=lambda row: list(_COLOURS).index(row["severity"])

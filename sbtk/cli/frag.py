@@ -20,7 +20,7 @@ from sbtk.cli.options import (
     print_json,
     verb_app,
 )
-from sbtk.cli.output import printable, show
+from sbtk.cli.output import fit_path, printable, show
 from sbtk.cli.progress import reporter
 from sbtk.extents.fragmentation import Fragmentation, measure
 from sbtk.extents.frames import plain_rows
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 app = verb_app("Show how fragmented the files and the free space of a volume are.")
 
 _GROUP_ROWS = 30
+_WORST_COLUMNS = 44  # what stands before the name of a file
 
 
 class GroupBy(StrEnum):
@@ -185,7 +186,7 @@ def _worst_table(broken: pd.DataFrame) -> Table:
             f"{row['seek_share']:.1%}",
             format_bytes(row["on_disk_bytes"]),
             format_bytes(row["largest_piece_bytes"]),
-            printable(row["label"]),
+            fit_path(row["label"], _WORST_COLUMNS),
         )
     return table
 

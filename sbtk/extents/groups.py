@@ -14,7 +14,7 @@ from sbtk.units import format_bytes
 
 Int64Array = NDArray[np.int64]
 
-_FRAGMENT_LIMITS = (1, 2, 4, 8, 16, 64, 256)
+_FRAGMENT_LIMITS = (1, 2, 4, 8, 16, 64)
 _SIZE_LIMITS_BYTES = (64 << 10, 1 << 20, 16 << 20, 256 << 20, 4 << 30)
 _AGE_LIMITS_DAYS = (("a day", 1), ("a week", 7), ("a month", 30), ("a year", 365))
 

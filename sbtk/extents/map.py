@@ -162,9 +162,9 @@ class ExtentMap:
             Columns: the unit's name, ``lcn`` (-1 for blocks and bytes outside the volume),
             ``path``, ``stream_name``, ``record``, ``vcn``, ``file_offset_bytes`` (of the place
             within the stream; of a compressed stream the start of its compression unit), ``slack``
-            (behind the stream's last byte), ``owners`` (above 1: the volume is damaged, ``rows_in`` names them),
-            ``row`` of ``extents``, ``allocated`` (the bit in $Bitmap; missing where none was
-            read). Values are missing where nobody owns the place.
+            (behind the stream's last byte), ``owners`` (above 1: the volume is damaged,
+            ``rows_in`` names them), ``row`` of ``extents``, ``allocated`` (the bit in $Bitmap;
+            missing where none was read). Values are missing where nobody owns the place.
         """
         from sbtk.extents.frames import owner_frame
 

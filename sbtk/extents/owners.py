@@ -24,12 +24,12 @@ SCHEMA = pa.schema(
         ("record", pa.int64()),
         ("path", pa.dictionary(pa.int32(), pa.large_string())),
         ("stream_name", pa.dictionary(pa.int32(), pa.large_string())),
-        ("attribute_type", pa.int64()),
-        ("compression_unit", pa.int64()),
+        ("attribute_type", pa.uint32()),
+        ("compression_unit", pa.uint8()),
         ("data_bytes", pa.int64()),
         ("allocated_bytes", pa.int64()),
         ("initialized_bytes", pa.int64()),
-        ("flags", pa.int64()),
+        ("flags", pa.uint16()),
         ("resident", pa.bool_()),
         ("is_directory", pa.bool_()),
         ("modified", TIMESTAMP),
@@ -52,14 +52,14 @@ class Owners:
         """Number of streams."""
         return int(self.table.num_rows)
 
-    def column(self, name: str) -> Int64Array:
-        """(streams,) one numeric column."""
+    def column(self, name: str) -> NDArray[np.integer]:
+        """(streams,) one numeric column, as wide as ``SCHEMA`` has it."""
         return np.asarray(self.table[name].combine_chunks())
 
     @cached_property
     def record(self) -> Int64Array:
         """(streams,) base record of each stream."""
-        return self.column("record")
+        return np.asarray(self.column("record"), np.int64)
 
     def named(self, record: int, stream_name: str) -> NDArray[np.bool_]:
         """(streams,) whether the stream is this one of this record."""
@@ -86,9 +86,9 @@ class Owners:
         if len(self) == 0:
             index = pa.nulls(stream.size, pa.int64())
         taken = self.table.select(columns).take(index)
-        text = [pa.large_string() if pa.types.is_dictionary(t) else t for t in taken.schema.types]
-        plain = pa.schema(list(zip(columns, text, strict=True)))
-        frame: pd.DataFrame = taken.cast(plain).to_pandas(types_mapper=_pandas_type)
+        types = [_frame_type(arrow_type) for arrow_type in taken.schema.types]
+        plain = taken.cast(pa.schema(list(zip(columns, types, strict=True))))
+        frame: pd.DataFrame = plain.to_pandas(types_mapper=_pandas_type)
         return frame
 
     def labels(self, stream: Int64Array) -> list[str]:
@@ -115,12 +115,10 @@ def from_tables(tables: Tables) -> Owners:
         "is_directory": files["is_directory"].combine_chunks().take(file_row).fill_null(False),
         "modified": files["modified"].combine_chunks().take(file_row),
         "stream_name": _stream_names(streams),
-        "resident": streams["resident"].combine_chunks(),
     }
-    for name in ("attribute_type", "compression_unit", "flags"):
-        columns[name] = streams[name].cast(pa.int64()).combine_chunks()
-    for name in ("data_bytes", "allocated_bytes", "initialized_bytes"):
-        columns[name] = streams[name].combine_chunks()
+    for name in SCHEMA.names:
+        if name not in columns:
+            columns[name] = streams[name].combine_chunks()
     return Owners(pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA))
 
 
@@ -144,12 +142,13 @@ def _file_rows(record: Int64Array, files: pa.Table) -> tuple[Int64Array, NDArray
 def _paths(
     record: Int64Array, row: Int64Array, known: NDArray[np.bool_], files: pa.Table
 ) -> pa.DictionaryArray:
-    orphans, orphan = np.unique(record[~known], return_inverse=True)
-    index = row.astype(np.int32)
-    index[~known] = files.num_rows + orphan
-    orphan_paths = pa.array([f"$record/{number}" for number in orphans], pa.large_string())
-    paths = files["path"].fill_null("").combine_chunks()
-    return pa.DictionaryArray.from_arrays(pa.array(index), pa.concat_arrays([paths, orphan_paths]))
+    paths, index = files["path"].fill_null("").combine_chunks(), row.astype(np.int32)
+    if not known.all():
+        orphans, orphan = np.unique(record[~known], return_inverse=True)
+        index[~known] = files.num_rows + orphan
+        orphan_paths = pa.array([f"$record/{number}" for number in orphans], pa.large_string())
+        paths = pa.concat_arrays([paths, orphan_paths])
+    return pa.DictionaryArray.from_arrays(pa.array(index), paths)
 
 
 def _stream_names(streams: pa.Table) -> pa.DictionaryArray:
@@ -166,6 +165,12 @@ def _stream_names(streams: pa.Table) -> pa.DictionaryArray:
         texts.append(f"{word}:{type_name}" if word else type_name)
     indices = pa.array(inverse.astype(np.int32))
     return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.large_string()))
+
+
+def _frame_type(arrow_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(arrow_type):
+        return pa.large_string()
+    return pa.int64() if pa.types.is_integer(arrow_type) else arrow_type
 
 
 def _pandas_type(arrow_type: pa.DataType) -> object:

@@ -98,7 +98,7 @@ def test_histograms_hold_every_file_and_every_free_run():
     volume = Volume().add(30, "one", [(0, 0, 10)])
     volume.add(31, "three", [(0, 20, 1), (1, 40, 1), (2, 60, 1)])
     found = report(volume)
-    assert found.histogram().files.tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
+    assert found.histogram().files.tolist() == [1, 0, 1, 0, 0, 0, 0]
     assert found.histogram().fragments.tolist()[:4] == ["1", "2", "3-4", "5-8"]
     free = found.free_histogram()
     assert free["runs"].sum() == 4
