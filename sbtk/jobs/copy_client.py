@@ -25,7 +25,7 @@ COPY_TIMEOUT_S = 600.0  # of one list in the foreground, as sg_xcopy has it (xco
 STALLED_S = 120.0  # a background copy that moves nothing for as long is given up
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.0005, 0.25
 _STATUS_BYTES = 512
-_LIST_IDS = {False: range(1, 0xFF), True: range(1, 1 << 16)}
+_LIST_IDS = range(1, 0xFF)  # fit both kinds of lists; a finished copy's id may be used again
 
 
 class CopyFailedError(CheckConditionError):
@@ -84,7 +84,7 @@ class CopyClient:
         self._background = self._lid4 and all(
             limits.has(item) for item in (cdbs.ReceiveCopyStatusLid4, cdbs.CopyOperationAbort)
         )
-        self._list_ids = itertools.cycle(_LIST_IDS[self._lid4])
+        self._list_ids = itertools.cycle(_LIST_IDS)
         self._lock = threading.Lock()
         self.sent_bytes = 0
 

@@ -1,0 +1,208 @@
+"""Carry out the command lists of a plan, one after another, and keep the digests they bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbtk.errors import JobError
+from sbtk.jobs.control import Control
+from sbtk.jobs.copy_client import CopyClient, CopyList
+from sbtk.jobs.units import Disk, Tape
+from sbtk.plan.encode import encode_command, host_writes, inline_of_segment, segment_range
+from sbtk.plan.model import (
+    DIGEST,
+    DIGEST_BYTES,
+    HOST,
+    HOST_WRITE,
+    LOCATE,
+    STREAM_DISCARD,
+    Plan,
+    base_type,
+)
+
+
+@dataclass(frozen=True)
+class ListDone:
+    """One command list that has ended well.
+
+    Attributes:
+        command: its number in the plan.
+        moved_bytes: bytes that the copy manager moved for it.
+        host_bytes: bytes that it sent or read through the host.
+    """
+
+    command: int
+    moved_bytes: int
+    host_bytes: int
+
+
+@dataclass
+class Runner:
+    """One plan on its units.
+
+    Attributes:
+        plan: what is carried out.
+        disk: the LUN that holds the volume, or will; None for a plan that verifies.
+        archive: where the archive is.
+        client: of the copy manager.
+        first_object: logical object of the set's first record on its tape.
+        digests: (segments, 32) uint8, filled as lists end.
+        has_digest: (segments,) bool.
+    """
+
+    plan: Plan
+    disk: Disk | None
+    archive: Disk | Tape
+    client: CopyClient
+    first_object: int = 0
+    digests: NDArray[np.uint8] = field(init=False, repr=False)
+    has_digest: NDArray[np.bool_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rows = len(self.plan.segments)
+        self.digests = np.zeros((rows, DIGEST_BYTES), np.uint8)
+        self.has_digest = np.zeros(rows, np.bool_)
+        archive, disk = self.archive.cscd(), self.disk.cscd() if self.disk else b""
+        # CSCD 0 is what is read, 1 what is written (plan.encode); a verify writes nothing.
+        self._cscds = disk + archive if self.plan.kind == "backup" else archive + disk
+
+    def run(
+        self,
+        control: Control,
+        done: Callable[[ListDone], None],
+        *,
+        begin: Callable[[int], None] = lambda _command: None,
+        first_command: int = 0,
+    ) -> None:
+        """Carry out the lists from ``first_command`` on.
+
+        Args:
+            control: pauses between lists, cancels at any time.
+            done: told of every list that has ended well.
+            begin: told before every list: the journal's write ahead.
+            first_command: where to begin, when a job is resumed.
+
+        Raises:
+            CopyFailedError: a list stopped.
+            CancelledError: the user cancelled.
+            CheckConditionError: a read or write of the host failed.
+            TransportError: the path to a unit broke.
+        """
+        for command in range(first_command, len(self.plan.commands)):
+            control.between_lists()
+            begin(command)
+            by_host = self.plan.commands.kind[command] == HOST
+            done(self._host(command) if by_host else self._copy(command, control))
+
+    def _copy(self, command: int, control: Control) -> ListDone:
+        plan = self.plan
+        rows = segment_range(plan, command)
+        encoded = encode_command(plan, command, self._read_disk, first_object=self.first_object)
+        copy = CopyList(
+            self._cscds,
+            encoded.segments,
+            encoded.inline,
+            rows.stop - rows.start,
+            encoded.digests * DIGEST_BYTES,
+        )
+        held = self.client.run(copy, control)
+        if held:
+            code = plan.segments.type_code[rows]
+            made = np.flatnonzero((code >= DIGEST) & (code < 0xE0)) + rows.start
+            self.digests[made] = np.frombuffer(held, np.uint8).reshape(-1, DIGEST_BYTES)
+            self.has_digest[made] = True
+        length = int(plan.segments.length_bytes[rows].sum())
+        return ListDone(command, max(length - len(encoded.inline), 0), len(encoded.inline))
+
+    def _read_disk(self, offset_bytes: int, length_bytes: int) -> bytes:
+        if self.disk is None:
+            raise JobError("a plan that verifies reads nothing of the volume")
+        return self.disk.read(offset_bytes, length_bytes)
+
+    # -- what the host does itself ---------------------------------------------------------------
+
+    def _host(self, command: int) -> ListDone:
+        if self.plan.kind == "backup":
+            moved = (
+                self._write_disk(command)
+                if isinstance(self.archive, Disk)
+                else self._write_records(command)
+            )
+        else:
+            moved = self._bring_back(command)
+        return ListDone(command, 0, moved)
+
+    def _write_disk(self, command: int) -> int:
+        if not isinstance(self.archive, Disk):
+            raise JobError("only a disk is written to by address")
+        written = 0
+        for offset_bytes, data in host_writes(self.plan, command, self._read_disk):
+            self.archive.write(offset_bytes, data)
+            written += len(data)
+        return written
+
+    def _write_records(self, command: int) -> int:
+        rows = segment_range(self.plan, command)
+        transfer = int(self.plan.segments.transfer_bytes[rows.start])
+        data = b"".join(
+            inline_of_segment(self.plan, row, self._read_disk)
+            for row in range(rows.start, rows.stop)
+            if self.plan.segments.type_code[row] == HOST_WRITE
+        )
+        if not isinstance(self.archive, Tape) or len(data) % transfer:
+            raise JobError("the plan's records do not fill")
+        for start in range(0, len(data), transfer):
+            self.archive.write_record(data[start : start + transfer])
+        return len(data)
+
+    def _bring_back(self, command: int) -> int:
+        """Segments of a restore that no copy manager can do: read and written by the host."""
+        if self.disk is None:
+            raise JobError("a plan that verifies has nothing for the host to write")
+        segments = self.plan.segments
+        rows = segment_range(self.plan, command)
+        kinds = base_type(segments.type_code[rows])
+        queue, moved = bytearray(), 0
+        for row, kind in zip(range(rows.start, rows.stop), kinds.tolist(), strict=True):
+            length, origin = int(segments.length_bytes[row]), int(segments.origin_bytes[row])
+            if kind == LOCATE and isinstance(self.archive, Tape):
+                self.archive.locate(origin + self.first_object)
+                queue.clear()
+                continue
+            data = self._take(row, length, queue)
+            moved += length
+            if kind != STREAM_DISCARD:
+                self._patch(self.disk, origin, data)
+        return moved
+
+    def _take(self, row: int, length_bytes: int, queue: bytearray) -> bytes:
+        segments = self.plan.segments
+        if isinstance(self.archive, Disk):
+            at = int(segments.archive_start_bytes[row]) + self.plan.target.start_bytes
+            return self.archive.read(at, length_bytes)
+        while len(queue) < length_bytes:
+            record = self.archive.read_record(int(segments.transfer_bytes[row]))
+            if record is None:
+                raise JobError(
+                    f"{self.archive.name}: the set ends before its map does",
+                    hint="The tape is not the one of this set, or is damaged",
+                )
+            queue += record
+        data = bytes(queue[:length_bytes])
+        del queue[:length_bytes]
+        return data
+
+    @staticmethod
+    def _patch(disk: Disk, offset_bytes: int, data: bytes) -> None:
+        """Write bytes that need not be whole blocks: what is around them is read first."""
+        block = disk.block_bytes
+        lead, tail = offset_bytes % block, -(offset_bytes + len(data)) % block
+        if lead:
+            data = disk.read(offset_bytes - lead, lead) + data
+        if tail:
+            data += disk.read(offset_bytes - lead + len(data), tail)
+        disk.write(offset_bytes - lead, data)
