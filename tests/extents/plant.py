@@ -22,6 +22,7 @@ class Plant:
         subprocess.run(["cp", "--reflink=auto", "--sparse=auto", image, copy], check=True)
         copy.chmod(0o600)
         self.path = copy
+        self._undo: list[tuple[int, bytes]] = []
         boot = image.open("rb").read(512)
         sector_bytes, per_cluster = struct.unpack_from("<HB", boot, 0x0B)
         sectors = 1 << (256 - per_cluster) if per_cluster > 0x80 else per_cluster
@@ -41,9 +42,17 @@ class Plant:
             return file.read(length_bytes)
 
     def write(self, offset_bytes: int, octets: bytes) -> None:
+        self._undo.append((offset_bytes, self.read(offset_bytes, len(octets))))
         with self.path.open("r+b") as file:
             file.seek(offset_bytes)
             file.write(octets)
+
+    def restore(self) -> None:
+        """Take all damage back: one copy serves many tests."""
+        undo, self._undo = self._undo[::-1], []
+        for offset_bytes, octets in undo:
+            self.write(offset_bytes, octets)
+        self._undo.clear()
 
     def place(self, runs: list[tuple[int, int, int]], offset_bytes: int) -> int:
         """Where on the volume a byte of a stream lies."""

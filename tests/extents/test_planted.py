@@ -20,9 +20,9 @@ VOLUMES = ["zoo", "zoo_c512", "zoo_c65536", "zoo_s4096"]
 class Case:
     """A copy of a volume with two plain files of it that are in one piece."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, plant):
         _, self.before = scanned(name)
-        self.plant = Plant(volume(name).image, folder / "planted.img")
+        self.plant = plant
         files = self.before.fragmentation().streams
         plain = files.query("stream_name == '$DATA' and extents == 1 and record >= 64")
         plain = plain[plain["record"].isin(self._unlisted(plain["record"]))]
@@ -48,9 +48,18 @@ class Case:
         return [(*row[:-1], set(row[-1])) for row in frame[columns].to_numpy().tolist()]
 
 
-@pytest.fixture(params=VOLUMES)
-def case(request, tmp_path):
-    return Case(request.param, tmp_path)
+@pytest.fixture(scope="module", params=VOLUMES)
+def copied(request, tmp_path_factory):
+    name = request.param
+    plant = Plant(volume(name).image, tmp_path_factory.mktemp("planted") / f"{name}.img")
+    yield Case(name, plant)
+    plant.path.unlink()
+
+
+@pytest.fixture
+def case(copied):
+    yield copied
+    copied.plant.restore()
 
 
 def resize_says(case):
