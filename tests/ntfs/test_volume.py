@@ -32,6 +32,7 @@ from sbtk.ntfs import globs
 from sbtk.ntfs.bitmap import allocated_clusters
 from tests.corpus.build import WRITABLE, mounted
 from tests.ntfs.records import change
+from tests.oracles import mount
 
 DATA = 0x80
 IN_OTHER_TABLES = {0x10, 0x20, 0x30}  # times, the attribute list, names
@@ -188,6 +189,36 @@ def test_many_threads_read_at_once():
     assert found[:4] * 8 == found
     truth = {item["path"]: item.get("sha256") for item in sample("office.ntfs")[1]["paths"]}
     assert found[:4] == [truth[target] for target in targets[:4]]
+
+
+@pytest.mark.root
+def test_stale_bytes_behind_the_initialised_size_read_as_zero(copy):
+    path = "Databases/journal.db"
+    with sbtk.open_volume(copy) as volume:
+        stream, cluster_bytes = volume.find(path), volume.info.cluster_bytes
+        runs = volume.runs_of(stream.row)
+    assert stream.initialized_bytes == 4500
+    with open(copy, "r+b") as file:
+        for vcn, lcn, clusters in zip(*runs, strict=True):
+            skipped = max(0, stream.initialized_bytes - int(vcn) * cluster_bytes)
+            file.seek(int(lcn) * cluster_bytes + skipped)
+            file.write(b"\xa5" * (int(clusters) * cluster_bytes - skipped))
+    with sbtk.open_volume(copy) as volume, volume.open(path) as content:
+        ours = content.read()
+    with mount.mounted(Path(copy)) as folder:
+        assert ours == (folder / path).read_bytes()
+    assert ours[:4500].strip(b"\0")
+    assert ours[4500:] == bytes(150_000 - 4500)
+
+
+def test_a_compressed_stream_ends_at_its_initialised_size_too(copy):
+    def shorten(record: bytearray, at: int) -> None:
+        record[at + 0x38 : at + 0x40] = (100_001).to_bytes(8, "little")
+
+    whole = sample("office.ntfs")[0].open(MAIL).read()
+    with damaged(copy, MAIL, shorten) as volume, volume.open(MAIL) as content:
+        ours = content.read()
+    assert ours == whole[:100_001].ljust(len(whole), b"\0")
 
 
 @pytest.mark.parametrize("kernels", ["numba", "numpy"])
