@@ -211,8 +211,7 @@ class OverlaySnapshot:
             low = max(start * self.chunk_bytes, offset_bytes)
             high = min(end * self.chunk_bytes, end_bytes)
             part = buffer[low - offset_bytes : high - offset_bytes]
-            if self.failure is None:
-                self._read(self._store_fd, HEADER_BYTES + low, part)
+            self._read(self._store_fd, HEADER_BYTES + low, part)
         self.check()
 
     def read(self, offset_bytes: int, length_bytes: int) -> bytes:
