@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "frag": "show how fragmented files and free space are",
     "check": "check extents against $Bitmap, each other and sizes",
     "diff": "list what changed between two scans of a volume",
+    "limits": "show what a copy manager can do",
     "plan": "show what a backup would copy, in which commands, and what it costs",
     "quiet": "wait until a source is quiet, try a snapshot",
     "snapshot": "list and clean snapshots that killed runs left behind",
