@@ -142,29 +142,27 @@ def _file_rows(record: Int64Array, files: pa.Table) -> tuple[Int64Array, NDArray
 def _paths(
     record: Int64Array, row: Int64Array, known: NDArray[np.bool_], files: pa.Table
 ) -> pa.DictionaryArray:
-    paths, index = files["path"].fill_null("").combine_chunks(), row.astype(np.int32)
+    paths, index = files["path"].combine_chunks(), row.astype(np.int32)
     if not known.all():
         orphans, orphan = np.unique(record[~known], return_inverse=True)
         index[~known] = files.num_rows + orphan
         orphan_paths = pa.array([f"$record/{number}" for number in orphans], pa.large_string())
         paths = pa.concat_arrays([paths, orphan_paths])
-    return pa.DictionaryArray.from_arrays(pa.array(index), paths)
+    return pa.DictionaryArray.from_arrays(pa.array(index), paths, safe=False)
 
 
 def _stream_names(streams: pa.Table) -> pa.DictionaryArray:
     """``$DATA``, ``name:$DATA``, ``$I30:$INDEX_ALLOCATION``, one entry a distinct name."""
-    names = streams["attribute_name"].fill_null("").cast(pa.large_string()).combine_chunks()
-    encoded = names.dictionary_encode()
-    words = encoded.dictionary.to_pylist()
-    code = np.asarray(encoded.indices).astype(np.int64)
+    names = streams["attribute_name"].combine_chunks().dictionary_encode(null_encoding="encode")
+    words = [word or "" for word in names.dictionary.to_pylist()]
     kind = np.asarray(streams["attribute_type"].combine_chunks()).astype(np.int64)
-    pairs, inverse = np.unique(kind * max(len(words), 1) + code, return_inverse=True)
+    code = np.asarray(names.indices).astype(np.int64)
+    pairs = pa.array(kind * max(len(words), 1) + code).dictionary_encode()
     texts = []
-    for pair in pairs:
-        type_name, word = attribute_type_name(int(pair) // len(words)), words[pair % len(words)]
+    for pair in pairs.dictionary.to_pylist():
+        type_name, word = attribute_type_name(pair // len(words)), words[pair % len(words)]
         texts.append(f"{word}:{type_name}" if word else type_name)
-    indices = pa.array(inverse.astype(np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.large_string()))
+    return pa.DictionaryArray.from_arrays(pairs.indices, pa.array(texts, pa.large_string()))
 
 
 def _frame_type(arrow_type: pa.DataType) -> pa.DataType:
