@@ -213,7 +213,7 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
     encodings = {
         field.name: "DELTA_BYTE_ARRAY" if field.name == "path" else "DELTA_BINARY_PACKED"
         for field in table.schema
-        if field.name == "path" or field.type in _COUNTING_TYPES and field.name not in repeating
+        if field.name == "path" or (field.type in _COUNTING_TYPES and field.name not in repeating)
     }
     pq.write_table(
         table, path, compression="lz4", row_group_size=_ROW_GROUP_ROWS,

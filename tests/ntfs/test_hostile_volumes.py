@@ -123,7 +123,8 @@ def test_folders_that_are_each_others_parent(scan_volume: Scanner) -> None:
     volume.put(C, b.plain_file(C, "c", parent=A)).put(27, b.folder(27, "self", parent=27))
     tables = scan_volume(volume)
     assert paths(tables) == {
-        5: ".", A: "$Orphans/25/a", B: "$Orphans/24/b", C: "$Orphans/25/a/c", 27: "$Orphans/27/self",
+        5: ".", A: "$Orphans/25/a", B: "$Orphans/24/b", C: "$Orphans/25/a/c",
+        27: "$Orphans/27/self",
     }  # fmt: skip
     assert findings(tables) == [("path-loop", A), ("path-loop", B), ("path-loop", 27)]
 

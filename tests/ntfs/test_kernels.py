@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,3 +172,20 @@ def test_numpy_runs_where_numba_cannot_be_imported(monkeypatch: pytest.MonkeyPat
         assert load("numba").name == "numpy"
     finally:
         load.cache_clear()
+
+
+BOUNDS_CHECKED = """
+from tests.ntfs.test_kernels import MUTANTS, decode, mutants
+print(len(decode("numba", mutants(MUTANTS, seed=3)).status))
+"""
+
+
+def test_no_mutant_makes_the_compiled_loops_leave_their_buffers(tmp_path: Path) -> None:
+    """The same loops, compiled with a check of every index: an index outside is an exception."""
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDS_CHECKED],
+        env={**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == MUTANTS

@@ -79,8 +79,9 @@ def test_cluster_sizes(sector_bytes: int, code: int, cluster_bytes: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "cluster_code", "record_bytes"), [(-10, 8, 1024), (-12, 8, 4096), (1, 2, 1024), (2, 1, 1024)]
-)  # fmt: skip
+    ("code", "cluster_code", "record_bytes"),
+    [(-10, 8, 1024), (-12, 8, 4096), (1, 2, 1024), (2, 1, 1024)],
+)
 def test_record_sizes(code: int, cluster_code: int, record_bytes: int) -> None:
     raw = b.boot_sector(
         cluster_code=cluster_code, total_sectors=1 << 20, mft_lcn=4, mirror_lcn=2,
@@ -233,7 +234,8 @@ def test_freed_records_own_nothing(scan_volume: Scanner) -> None:
     volume = b.TinyVolume().put(BASE, b.free_record(BASE, attributes))
     volume.put(25, b.free_record(25, attributes, base=24, base_sequence=1))
     tables = scan_volume(volume)
-    assert runs(tables, BASE) == [] and paths(tables) == {5: "."}
+    assert runs(tables, BASE) == []
+    assert paths(tables) == {5: "."}
     assert findings(tables) == []
 
 
