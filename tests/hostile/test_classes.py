@@ -1,7 +1,8 @@
 """Every class of hostile input, on a copy of a volume that real tools made, through ``scan``.
 
 What is damaged costs one finding, at the record that holds it, and every other record's rows stay
-as they were. (Damage to headers and to the first attribute: test_one_record.py.)
+as they were. What can be told from the tables only (sizes against runs, runs against each other and
+against the volume) is told by the audit, once. (Headers and first attributes: test_one_record.py.)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import pytest
 
 from sbtk.errors import SbtkError
+from sbtk.extents.audit import audit
 from sbtk.ntfs.scan import scan, scan_mft
 from tests.corpus import REPOSITORY
 from tests.hostile.isolation import assert_others_unchanged, healthy
@@ -60,13 +62,23 @@ def scanned(patient):
     return scan(patient.device, source="x", threads=1)
 
 
-def assert_costs_one_finding(patient, number, *, others=frozenset()):
+def assert_costs_one_finding(patient, number):
     tables = scanned(patient)
     rows = tables.findings.to_pylist()
     assert [row["record"] for row in rows] == [number], rows
     assert rows[0]["message"]
-    assert_others_unchanged(tables, NAME, {number, *others})
+    assert_others_unchanged(tables, NAME, {number})
     return tables
+
+
+def assert_contradicts_once(patient, number, code):
+    """The scan has nothing to say or says it; the audit says it once."""
+    tables = scanned(patient)
+    rows = audit(tables).to_dict("records")
+    assert [row["code"] for row in rows if row["record"] == number] == [code], rows
+    # What the record lost is in $Bitmap still: clusters that nobody owns, told without a record.
+    assert {row["code"] for row in rows if row["record"] != number} <= {"allocated-unowned"}
+    assert_others_unchanged(tables, NAME, {number})
 
 
 # -- attributes and run lists of one file --------------------------------------------------------
@@ -134,11 +146,6 @@ def run_before_the_volume(record):
     record[at : at + 4] = b"\x11\x01\x81\x00"
 
 
-def run_past_the_end_of_the_volume(record):
-    at, _ = pairs_place(record, attribute(record, DATA))
-    record[at : at + 6] = b"\x31\x01\xff\xff\x7f\x00"
-
-
 def runs_without_an_end(record):
     at, room = pairs_place(record, attribute(record, DATA))
     record[at : at + room] = (b"\x11\x01\x01" * room)[:room]
@@ -156,7 +163,7 @@ def mapping_pairs_in_the_header(record):
     "damage",
     [
         run_header_ff, run_header_without_length_bytes, run_of_negative_length,
-        run_before_the_volume, run_past_the_end_of_the_volume, runs_without_an_end,
+        run_before_the_volume, runs_without_an_end,
         mapping_pairs_past_the_attribute, mapping_pairs_in_the_header,
     ],
 )  # fmt: skip
@@ -166,9 +173,7 @@ def test_run_list(patient, damage):
     tables = assert_costs_one_finding(patient, number)
     lcn, clusters = (tables.extents[name].to_numpy() for name in ("lcn", "clusters"))
     assert (clusters > 0).all()
-    assert (lcn + clusters <= tables.volume.total_clusters).all() or damage in (
-        run_past_the_end_of_the_volume,
-    )
+    assert (lcn + clusters <= tables.volume.total_clusters).all()
 
 
 def data_size_without_clusters(record):
@@ -196,20 +201,46 @@ def last_vcn_past_the_runs(record):
     struct.pack_into("<Q", record, attribute(record, DATA).at + 0x18, 1 << 40)
 
 
-@pytest.mark.parametrize("path", ["filler_002", "docs/sparse.bin", "packed/text.log"])
+KINDS = ["filler_002", "docs/sparse.bin", "packed/text.log"]  # plain, sparse, compressed
+
+
+@pytest.mark.parametrize("path", KINDS)
 @pytest.mark.parametrize(
     "damage",
     [
-        data_size_without_clusters, allocated_size_without_clusters,
         initialised_size_past_the_data, negative_size, first_vcn_that_is_not_0,
         last_vcn_past_the_runs,
     ],
 )  # fmt: skip
-def test_sizes_that_the_runs_do_not_bear_out(patient, path, damage):
-    """Plans and headers of archives are made from these sizes: a lie has to be told."""
+def test_sizes_that_contradict_themselves(patient, path, damage):
     number = record_of(path)
     operate(number, damage)
     assert_costs_one_finding(patient, number)
+
+
+@pytest.mark.parametrize("path", KINDS)
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (data_size_without_clusters, "data-exceeds"),
+        (allocated_size_without_clusters, "allocated-differs"),
+    ],
+)
+def test_sizes_that_the_runs_do_not_bear_out(patient, path, damage, code):
+    number = record_of(path)
+    operate(number, damage)
+    assert_contradicts_once(patient, number, code)
+
+
+def test_a_run_past_the_end_of_the_volume(patient):
+    number = record_of("filler_002")
+
+    def move(record):
+        at, _ = pairs_place(record, attribute(record, DATA))
+        record[at : at + 6] = b"\x31\x01\xff\xff\x3f\x00"
+
+    operate(number, move)
+    assert_contradicts_once(patient, number, "run-past-end")
 
 
 def test_a_sparse_file_larger_than_the_volume_is_legal(patient):
@@ -234,7 +265,7 @@ def test_a_sparse_file_larger_than_the_volume_is_legal(patient):
 
 
 def test_two_files_own_one_cluster(patient):
-    """Both keep their runs: which is right, nobody can tell; the extents say so."""
+    """Both keep their runs: which is right, nobody can tell; the audit names both."""
     one, other = record_of("filler_000"), record_of("filler_001")
 
     def run_of(record):
@@ -249,8 +280,10 @@ def test_two_files_own_one_cluster(patient):
 
     operate(other, steal)
     tables = scanned(patient)
-    rows = [r for r in tables.extents.to_pylist() if r["record"] in (one, other)]
-    assert len({row["lcn"] for row in rows}) == 1
+    rows = [row for row in audit(tables).to_dict("records") if row["code"] == "cluster-shared"]
+    assert len(rows) == 1
+    assert rows[0]["record"] in (one, other)
+    assert sorted(rows[0]["files"]) == ["filler_000", "filler_001"]
     assert_others_unchanged(tables, NAME, {other})
 
 
@@ -349,11 +382,10 @@ def test_a_list_of_gigabytes(patient):
 
     operate(number, enlarge)
     before_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    tables = scanned(patient)
+    scanned(patient)
     grown_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before_bytes
     assert grown_bytes < 64 << 20
-    assert {row["record"] for row in tables.findings.to_pylist()} == {number}
-    assert_others_unchanged(tables, NAME, {number})
+    assert_contradicts_once(patient, number, "allocated-differs")
 
 
 def test_a_bare_mft_whose_lists_cannot_be_followed(patient):
