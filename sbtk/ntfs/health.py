@@ -44,8 +44,8 @@ def compare_mirror(
     if boot.mft_mirror_lcn < 0:
         findings.add("error", "mirror-unread", "$MFTMirr lies outside the volume", record=1)
         return "unread"
-    state = "equal"
-    for number in range(min(MIRRORED_RECORDS, mft.record_count)):
+    differing = []
+    for number in range(_mirrored_records(boot, mft)):
         at = boot.mft_mirror_lcn * boot.cluster_bytes + number * boot.record_bytes
         try:
             copy = device.read(at, boot.record_bytes)
@@ -54,13 +54,27 @@ def compare_mirror(
             findings.add("error", "mirror-unread", str(error.args[0]), record=number)
             return "unread"
         if _content(original) != _content(copy):
-            state = "differs"
-            findings.add(
-                "error", "mirror-differs",
-                f"record {number} is not the same in $MFT and $MFTMirr: run chkdsk on the volume",
-                record=number, lcn=boot.mft_mirror_lcn,
-            )  # fmt: skip
-    return state
+            differing.append(number)
+    for place, number in enumerate(differing[:MIRRORED_RECORDS], 1):
+        more = len(differing) - place if place == MIRRORED_RECORDS else 0
+        others = f", nor are {more} more" if more else ""
+        findings.add(
+            "error", "mirror-differs",
+            f"record {number} is not the same in $MFT and $MFTMirr{others}: run chkdsk",
+            record=number, lcn=boot.mft_mirror_lcn,
+        )  # fmt: skip
+    return "differs" if differing else "equal"
+
+
+def _mirrored_records(boot: BootSector, mft: MftReader) -> int:
+    """Four, or as many as a cluster holds, as far as $MFTMirr itself says that it has them."""
+    count = max(MIRRORED_RECORDS, boot.cluster_bytes // boot.record_bytes)
+    try:
+        data = mft.read_record(SystemRecord.MFT_MIRROR).find(AttributeType.DATA)
+        held = data.data_bytes // boot.record_bytes if data is not None else MIRRORED_RECORDS
+    except (RecordError, DeviceReadError):
+        held = MIRRORED_RECORDS
+    return min(max(MIRRORED_RECORDS, min(count, held)), mft.record_count)
 
 
 def _content(raw: bytes) -> bytes:

@@ -39,7 +39,7 @@ def load(name: str = "") -> Kernels:
     if (name or settings().kernels) == "numba":
         try:
             from sbtk.ntfs import kernels_numba, kernels_paths
-        except (ImportError, OSError):  # missing, or built for another NumPy or processor
+        except (ImportError, OSError, RuntimeError):  # missing, made for another NumPy, no cache
             return load("numpy")
         return Kernels(
             "numba", kernels_numba.decode, kernels_paths.path_lengths, kernels_paths.path_fill

@@ -336,6 +336,17 @@ def test_mirror_that_differs(scan_volume: Scanner) -> None:
     assert findings(tables) == [("mirror-differs", 3)]
 
 
+def test_mirror_is_as_long_as_a_cluster(scan_volume: Scanner) -> None:
+    volume = b.TinyVolume(mft_runs=[(4, 2), (8, 2)], cluster_bytes=16384, mirror_lcn=2)
+    data = b.nonresident(b.DATA, [(2, 1)], cluster_bytes=16384)
+    image = bytearray(volume.put(1, b.plain_file(1, "$MFTMirr", data)).image())
+    mirror = 2 * 16384
+    image[mirror : mirror + 16384] = image[4 * 16384 : 4 * 16384 + 16384]
+    assert findings(scan_volume(b.MemoryDevice(bytes(image)))) == []
+    image[mirror + 15 * 1024 : mirror + 16 * 1024] = b.plain_file(15, "stale")
+    assert findings(scan_volume(b.MemoryDevice(bytes(image)))) == [("mirror-differs", 15)]
+
+
 def test_mirror_is_the_way_in_when_record_0_is_damaged(scan_volume: Scanner) -> None:
     image = bytearray(b.TinyVolume().put(BASE, b.plain_file(BASE, "f")).image())
     image[4 * 4096 : 4 * 4096 + 4] = b"BAAD"
