@@ -1,14 +1,14 @@
 """Where a copy's bytes come from: whole blocks of disks, read ahead; records of tapes, in turn.
 
 Readers yield views of large aligned buffers. A view is valid until the next one is asked for.
-Disks are read ahead of the segment in work by worker threads, never past a write that could change
-what is read (xcopy.md 3.2); tapes only within a segment.
+Slow disks are read ahead of the segment in work by worker threads, never past a write that could
+change what is read (xcopy.md 3.2); tapes only within a segment.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 
@@ -23,7 +23,8 @@ from sbtk.scsi.sense import Origin
 SMALL_BYTES = 128 << 10
 """Below this a thread costs more than it saves."""
 
-_DEPTH = 4
+_DEPTH = 3
+_CACHE_BYTES_A_S = 1 << 30  # what is read slower than this comes from a device
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,19 @@ def chunks(unit: BlockUnit, start_byte: int, count_bytes: int) -> Iterator[Block
 
 
 class ReadAhead:
-    """Reads disks in the order that was announced, a few buffers before they are needed."""
+    """Reads disks in the order that was announced; from slow ones before it is needed.
 
-    def __init__(self, buffers: BufferPool, workers: Executor) -> None:
+    What comes out of a cache is read where it is used, in the same processor's cache. As soon as
+    a read is slower than that, workers keep a few buffers ahead.
+    """
+
+    def __init__(self, buffers: BufferPool, workers: Executor, clock: Callable[[], float]) -> None:
         self._buffers = buffers
         self._workers = workers
+        self._clock = clock
+        self._slow = False
         self._upcoming: Iterator[BlockChunk] = iter(())
+        self._next: BlockChunk | None = None
         self._queue: deque[tuple[BlockChunk, memoryview, Future[None]]] = deque()
 
     def expect(self, upcoming: Iterable[BlockChunk]) -> None:
@@ -76,36 +84,53 @@ class ReadAhead:
             self._buffers.give(buffer)
         self._queue.clear()
         self._upcoming = iter(())
+        self._next = None
 
     def _taken(self, chunk: BlockChunk) -> memoryview:
         if chunk.length_bytes >= SMALL_BYTES:
-            self._fill_up()
+            if self._slow:
+                self._fill_up()
             if self._queue and self._queue[0][0] == chunk:
                 _, buffer, future = self._queue.popleft()
-                self._fill_up()
-                try:
-                    future.result()
-                except BaseException:
-                    self._buffers.give(buffer)
-                    raise
-                return buffer
+                if self._slow:
+                    self._fill_up()
+                return self._filled(buffer, future.result)
+            if not self._queue and self._peek() == chunk:
+                self._next = None
         buffer = self._buffers.take()
+        view = buffer[: chunk.length_bytes]
+        return self._filled(buffer, lambda: self._read_now(chunk, view))
+
+    def _filled(self, buffer: memoryview, fill: Callable[[], None]) -> memoryview:
+        """The buffer, once ``fill`` has filled it; it goes back if that fails."""
         try:
-            chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
+            fill()
         except BaseException:
             self._buffers.give(buffer)
             raise
         return buffer
 
+    def _read_now(self, chunk: BlockChunk, view: memoryview) -> None:
+        begun_s = self._clock()
+        chunk.unit.read_blocks(chunk.lba, view)
+        if chunk.length_bytes >= SMALL_BYTES:
+            # Any worker may say so, about any chunk: it is a hint and needs no lock.
+            self._slow = self._clock() - begun_s > chunk.length_bytes / _CACHE_BYTES_A_S
+
+    def _peek(self) -> BlockChunk | None:
+        if self._next is None:
+            self._next = next(self._upcoming, None)
+        return self._next
+
     def _fill_up(self) -> None:
         while len(self._queue) < _DEPTH:
-            chunk = next(self._upcoming, None)
+            chunk = self._peek()
             if chunk is None:
                 return
+            self._next = None
             buffer = self._buffers.take()
             view = buffer[: chunk.length_bytes]
-            future = self._workers.submit(chunk.unit.read_blocks, chunk.lba, view)
-            self._queue.append((chunk, buffer, future))
+            self._queue.append((chunk, buffer, self._workers.submit(self._read_now, chunk, view)))
 
 
 def read_disk(
