@@ -166,7 +166,7 @@ def test_names_of_streams_are_complete(corpus_volume):
 def test_what_only_windows_unpacks_is_refused_and_its_stream_is_not(corpus_volume, opened):
     """A WOF file: the hole that is its $DATA is not its content (trap 10)."""
     if WOF_PATH not in paths(corpus_volume):
-        assert corpus_volume.name == "mft_list"
+        assert not corpus_volume.name.startswith("zoo")
         return
     assert opened.find(WOF_PATH).data_bytes == WOF_BYTES
     with pytest.raises(StreamUnreadableError, match="WOF"):
