@@ -26,6 +26,8 @@ BYTES_PER_S = 200_000_000
 ASSUMED_CLUSTER_BYTES = 4096
 """What a bare $MFT is measured with, since it does not tell: the default up to 16 TiB."""
 
+_BARE_CLUSTERS = 1 << 50  # more than any volume has, few enough to count in bytes
+
 SCORE_DEFINITION = (
     "share of the time, in percent, that a reader of every file from start to end spends between "
     "fragments: each jump costs a seek, or reading over the gap where that is quicker"
@@ -155,13 +157,17 @@ def measure(
 ) -> Fragmentation:
     """Measure every stream that has clusters; $BadClus:$Bad, which has no content, is left out.
 
+    Runs that end behind the volume's last cluster are left out too.
+
     Args:
         extent_map: the volume.
         seek_s: seconds a seek costs on the disk behind it (an SSD: about 0.0001).
         bytes_per_s: what it reads sequentially.
     """
     rows = extent_map.file_order
-    keep = extent_map.lcn[rows] >= 0
+    # Beyond the end a run is no place on the disk; the audit names it.
+    last_lcn = (extent_map.volume.total_clusters or _BARE_CLUSTERS) - extent_map.clusters[rows]
+    keep = (extent_map.lcn[rows] >= 0) & (extent_map.lcn[rows] <= last_lcn)
     if extent_map.owners.bad_clusters.any():
         keep &= ~extent_map.owners.bad_clusters[extent_map.stream[rows]]
     rows = rows[keep]

@@ -17,6 +17,7 @@ from sbtk.extents.owners import Owners
 from sbtk.extents.owners import from_tables as owners_from_tables
 from sbtk.extents.runs import Runs
 from sbtk.ntfs.bitmap import bitmap_runs
+from sbtk.ntfs.runlist import MAX_LCN
 from sbtk.ntfs.tables import Tables, VolumeInfo
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Int64Array = NDArray[np.int64]
 Unit = Literal["lcn", "lba", "byte"]
-
-# Far above every volume (2^62 bytes of 512-byte clusters), far below an overflow of int64.
-_MAX_LCN = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ class ExtentMap:
             UsageError: blocks or bytes of a bare $MFT, which does not tell the size of a cluster.
         """
         volume = self.volume
-        total_clusters = volume.total_clusters or _MAX_LCN  # a bare $MFT does not tell
+        total_clusters = volume.total_clusters or MAX_LCN  # a bare $MFT does not tell
         if unit == "lcn":
             inside = (places >= 0) & (places < total_clusters)
             return np.where(inside, places, -1), np.zeros(places.size, np.int64)
@@ -287,7 +285,7 @@ class ExtentMap:
     def owned(self) -> Runs:
         """The clusters within the volume that at least one file owns."""
         lcn, clusters = self.lcn[: self.real_rows], self.clusters[: self.real_rows]
-        return runs.clip(runs.union(lcn, clusters), self.volume.total_clusters or _MAX_LCN)
+        return runs.clip(runs.union(lcn, clusters), self.volume.total_clusters or MAX_LCN)
 
     def is_allocated(self, lcn: Int64Array) -> NDArray[np.bool_]:
         """Whether the bit of each cluster in $Bitmap is set; False outside the volume.
@@ -357,7 +355,7 @@ def _check(columns: dict[str, Int64Array], streams: int) -> int:
         problem = "name streams that do not exist"
     elif lcn.size and (columns["clusters"].min() < 1 or columns["vcn"].min() < 0):
         problem = "have runs of no clusters or negative positions"
-    elif real_rows and max(real_lcn[-1], columns["clusters"][:real_rows].max()) > _MAX_LCN:
+    elif real_rows and max(real_lcn[-1], columns["clusters"][:real_rows].max()) > MAX_LCN:
         problem = "lie beyond the end of any volume"
     if problem:
         raise TableError(f"the extents {problem}", hint="Run sbtk scan again")

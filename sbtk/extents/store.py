@@ -7,6 +7,7 @@ file that is laid out otherwise is read the ordinary way, with the same result.
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import asdict, fields
 from functools import partial
@@ -27,7 +28,7 @@ Int64Array = NDArray[np.int64]
 
 FORMAT_VERSION = 1
 _HEAD = "extent_map.json"
-_PAGE_LIMIT_ROWS = (1 << 30) // 8  # a page's byte count is an int32
+_PAGE_ROWS = 1 << 26  # most rows that pyarrow puts into a row group; more are read, not mapped
 
 
 def save_map(extent_map: ExtentMap, folder: Path) -> None:
@@ -116,6 +117,9 @@ def _read_owners(path: Path) -> Owners:
 
 def _write(path: Path, columns: dict[str, Int64Array]) -> None:
     schema = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in columns])
+    # Pages had no limit of rows before pyarrow had an option for it.
+    limited = "max_rows_per_page" in inspect.signature(pq.write_table).parameters
+    one_page = {"max_rows_per_page": _PAGE_ROWS} if limited else {}
     pq.write_table(
         pa.table(list(columns.values()), schema=schema),
         path,
@@ -124,8 +128,8 @@ def _write(path: Path, columns: dict[str, Int64Array]) -> None:
         write_statistics=False,
         data_page_version="1.0",
         data_page_size=2**31 - 1,
-        max_rows_per_page=_PAGE_LIMIT_ROWS,
-        row_group_size=_PAGE_LIMIT_ROWS,
+        row_group_size=_PAGE_ROWS,
+        **one_page,
     )
 
 

@@ -33,6 +33,8 @@ class Plant:
         self.record_bytes = 1 << -per_record if per_record < 0 else per_record * self.cluster_bytes
         self._mft = [(0, mft_lcn, 1 << 40)]  # record 0 lies in the first run, whatever its length
         self._mft = self.runs(0)
+        self._mirror = self.runs(1)
+        self._mirrored_records = self.sizes(1)["data"] // self.record_bytes
 
     # -- bytes ---------------------------------------------------------------------------------
 
@@ -77,7 +79,7 @@ class Plant:
         return record
 
     def put_record(self, number: int, record: bytearray) -> None:
-        """Write a FILE record with fixups and a new update sequence number."""
+        """Write a FILE record, with fixups and a new update sequence number; the mirror's too."""
         offset, count = struct.unpack_from("<HH", record, 4)
         (sequence,) = struct.unpack_from("<H", record, offset)
         struct.pack_into("<H", record, offset, sequence % 0xFFFE + 1)
@@ -86,6 +88,8 @@ class Plant:
             record[offset + 2 * stride : offset + 2 * stride + 2] = record[tail]
             record[tail] = record[offset : offset + 2]
         self.write(self._record_place(number), bytes(record))
+        if number < self._mirrored_records:
+            self.write(self.place(self._mirror, number * self.record_bytes), bytes(record))
 
     def _record_place(self, number: int) -> int:
         return self.place(self._mft, number * self.record_bytes)

@@ -68,8 +68,11 @@ def test_a_file_that_holds_a_cluster_twice():
 def test_a_run_past_the_end():
     volume = healthy().add(40, "c", [(0, 98, 5)]).mark()
     assert found(volume) == [("run-past-end", 40, 98, 5, ["c"])]
-    volume = healthy().add(40, "c", [(0, 1 << 40, 5)]).mark()
-    assert found(volume) == [("run-past-end", 40, 1 << 40, 5, ["c"])]
+    for lcn in (1 << 40, (1 << 55) - 1):
+        volume = healthy().add(40, "c", [(0, lcn, 5)]).mark()
+        assert found(volume) == [("run-past-end", 40, lcn, 5, ["c"])]
+    volume = healthy().mark(also=[99]).add(40, "c", [(0, 99, 1 << 50)])
+    assert [row[:2] for row in found(volume)] == [("run-past-end", 40)]
 
 
 def test_bad_clusters_are_named_and_a_file_on_them_too():

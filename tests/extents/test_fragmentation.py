@@ -94,6 +94,12 @@ def test_percentiles_are_values_that_occur():
     assert points == {"p50": 1, "p90": 1, "p99": 10, "p100": 11}
 
 
+def test_a_run_beyond_the_end_is_no_fragment():
+    volume = Volume().add(30, "f", [(0, 10, 1), (1, 20, 1), (2, (1 << 55) - 1, 9)])
+    stream = report(volume).streams.iloc[0]
+    assert (stream.extents, stream.on_disk_bytes) == (2, 2 * CLUSTER_BYTES)
+
+
 def test_histograms_hold_every_file_and_every_free_run():
     volume = Volume().add(30, "one", [(0, 0, 10)])
     volume.add(31, "three", [(0, 20, 1), (1, 40, 1), (2, 60, 1)])
