@@ -21,7 +21,6 @@ from sbtk.quiesce.flush import HostFlush
 from sbtk.quiesce.target_stats import LioSource, TgtSource
 from tests.loopfs import loop_device, loop_fs, run
 
-
 LOOP_CTL_REMOVE = 0x4C81  # include/uapi/linux/loop.h
 
 
@@ -231,7 +230,7 @@ def tgt(tmp_path, image):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    control = 20000 + os.getpid() % 20000
+    control = 1000 + os.getpid() % 30000  # tgtadm takes 15 bits
     daemon = subprocess.Popen(
         ["tgtd", "-f", "-C", str(control), "--iscsi", f"portal=127.0.0.1:{port}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
