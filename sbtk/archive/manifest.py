@@ -19,6 +19,7 @@ PARTITION_TABLE_NAME = "partition-table.bin"
 IMAGE_NAME = "volume.ntfs"
 REMAINDER_NAME = ".sbtk/remainder.ntfs"
 COMPANIONS = ".sbtk/streams"
+LONG_NAMES = ".sbtk/long-names"
 DIGESTS_NAME = "digests.parquet"
 
 MAX_MANIFEST_BYTES = 256 << 20
@@ -61,7 +62,7 @@ class NotPlain:
         path: of the file in the volume.
         stream: name of the stream, empty for the unnamed one.
         why: ``compressed``, ``encrypted``, ``wof``, ``dedup``, ``reparse``, ``cross-linked``,
-            ``incomplete`` or ``name``.
+            ``incomplete``, or ``name-too-long`` (its content is plain, its name is here only).
         member: where its raw bytes are.
     """
 

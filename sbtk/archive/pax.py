@@ -7,6 +7,7 @@ addresses. What every reader of such headers does with damage is in ``reader``.
 from __future__ import annotations
 
 import struct
+import unicodedata
 from collections.abc import Mapping
 
 from sbtk.errors import ArchiveError
@@ -143,9 +144,8 @@ def member_head(
     """
     raw_name = name.encode()
     raw_link = link_name.encode()
-    plain_name = raw_name if raw_name.isascii() else raw_name.decode("ascii", "replace").encode()
-    records = _records(raw_name, raw_link, size_bytes, mtime_ns, keys or {})
-    short_name = plain_name.replace(b"\xef\xbf\xbd", b"_")[:_MAX_NAME_BYTES]
+    short_name = _short_name(name)
+    records = _records(raw_name, raw_link, size_bytes, mtime_ns, keys or {}, short_name)
     own = ustar_header(
         short_name,
         size_bytes,
@@ -168,11 +168,28 @@ def member_head(
     return extended_header(records, name=b"PaxHeaders/" + short_name[:88]) + own
 
 
+def _short_name(name: str) -> bytes:
+    """What the name field holds: the name where it fits, else what is readable of it.
+
+    bsdtar composes the characters of a ``path`` record (NFC). A name that is not composed keeps its
+    bytes in the name field, which no reader changes.
+    """
+    raw = name.encode()
+    if len(raw) <= _MAX_NAME_BYTES and not unicodedata.is_normalized("NFC", name):
+        return raw
+    return raw.decode("ascii", "replace").replace("\ufffd", "_").encode()[:_MAX_NAME_BYTES]
+
+
 def _records(
-    name: bytes, link: bytes, size_bytes: int, mtime_ns: int, keys: Mapping[str, str]
+    name: bytes,
+    link: bytes,
+    size_bytes: int,
+    mtime_ns: int,
+    keys: Mapping[str, str],
+    short_name: bytes,
 ) -> bytes:
     parts = []
-    if len(name) > _MAX_NAME_BYTES or not name.isascii():
+    if name != short_name:
         parts.append(pax_record("path", name))
     if len(link) > _MAX_NAME_BYTES or not link.isascii():
         parts.append(pax_record("linkpath", link))

@@ -183,19 +183,14 @@ def _parse_records(body: bytes, at_bytes: int) -> dict[str, str]:
         length = int(digits) if digits.isdigit() else 0
         record = body[space + 1 : at + length]
         key, equals, value = record[:-1].partition(b"=")
-        if (
-            length <= space - at + 1
-            or at + length > len(body)
-            or not equals
-            or record[-1:] != b"\n"
-        ):
+        whole = space > at and space + 1 < at + length <= len(body)
+        if not whole or not equals or record[-1:] != b"\n":
             raise ArchiveError(
-                f"the extended header at byte {at_bytes} is damaged at {at_bytes + at}"
+                f"the extended header at byte {at_bytes} is damaged {at} bytes behind its start"
             )
         text = value.decode("utf-8", "replace")
-        records |= (
-            pax.own_keys(text) if key == b"comment" else {key.decode("utf-8", "replace"): text}
-        )
+        own = pax.own_keys(text) if key == b"comment" else {key.decode("utf-8", "replace"): text}
+        records |= own
         at += length
     return records
 

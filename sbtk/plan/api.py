@@ -22,7 +22,6 @@ from sbtk.plan.selection import Choice
 from sbtk.scsi.limits import Limits
 from sbtk.scsi.limits import limits as profile_limits
 
-
 MAX_VALUE_BYTES = 1 << 20
 """More than a resident value can hold; what a damaged one claims beyond it is not read."""
 

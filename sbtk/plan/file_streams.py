@@ -137,7 +137,7 @@ def _incomplete(found: StreamRuns, valid: Int64Array, geometry: Geometry) -> NDA
     expected[1:] = vcn[:-1] + clusters[:-1]
     has_runs = count > 0
     expected[first_run[:-1][has_runs]] = 0
-    bad_run = (vcn != expected) | (lcn + clusters > geometry.total_clusters)
+    bad_run = (vcn != expected) | ((lcn >= 0) & (lcn + clusters > geometry.total_clusters))
     bad = np.zeros(count.size, np.bool_)
     bad[stream_of[bad_run]] = True
     covered = np.zeros(count.size, np.int64)

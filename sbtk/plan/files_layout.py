@@ -137,6 +137,16 @@ def _file_rows(tables: Tables, selection: Selection) -> list[FileRow]:
     return rows
 
 
+MAX_NAME_BYTES = 255
+
+
+def too_long(path: str) -> bool:
+    """Whether a name in the path is longer than file systems outside of Windows take."""
+    return len(path) > MAX_NAME_BYTES // 4 and any(
+        len(name.encode()) > MAX_NAME_BYTES for name in path.split("/")
+    )
+
+
 class _Members:
     """What becomes a member of the archive, and what of the LUN it takes with it."""
 
@@ -166,19 +176,26 @@ class _Members:
 
     def _name(self, index: int) -> str:
         streams = self._streams
-        path = self._rows[int(streams.record[index])].path
-        if self._becomes[index] == PLAIN and not streams.name[index]:
-            return path
-        kind = "" if self._becomes[index] == PLAIN else ".raw"
-        return f"{names.COMPANIONS}/{path}:{streams.name[index]}{kind}"
+        record = int(streams.record[index])
+        path, kind = self._rows[record].path, "" if self._becomes[index] == PLAIN else ".raw"
+        name = f"{names.COMPANIONS}/{path}:{streams.name[index]}{kind}"
+        if not kind and not streams.name[index]:
+            name = path
+        if too_long(name):
+            return f"{names.LONG_NAMES}/{record}-{int(streams.row[index])}{kind}"
+        return name
 
     def not_plain(self) -> list[NotPlain]:
         """What has no readable member of its own name."""
         found = []
         for index in range(self._streams.row.size):
+            name = self._name(index)
+            if not self._why[index] and name.startswith(names.LONG_NAMES):
+                path = self._rows[int(self._streams.record[index])].path
+                found.append(NotPlain(path, self._streams.name[index], "name-too-long", name))
             if self._why[index]:
                 raw = self._becomes[index] == RAW
-                member = self._name(index) if raw else names.REMAINDER_NAME
+                member = name if raw else names.REMAINDER_NAME
                 path = self._rows[int(self._streams.record[index])].path
                 found.append(NotPlain(path, self._streams.name[index], self._why[index], member))
         with_stream = set(self._streams.record.tolist())
@@ -228,6 +245,8 @@ class _Members:
         )
         for row in folders:
             link = self._links.get(row.record)
+            if too_long(row.path):
+                continue
             if link is not None and link.path:
                 self._add_link(builder, row, link)
                 continue
@@ -238,7 +257,7 @@ class _Members:
             )  # fmt: skip
 
     def _add_link(self, builder: ArchiveBuilder, row: FileRow, link: reparse.Target) -> None:
-        if not link.path:
+        if not link.path or too_long(row.path):
             return
         self._has_member.add(row.record)
         builder.add_file(
@@ -275,7 +294,7 @@ class _Members:
     ) -> None:
         streams = self._streams
         name, size = self._name(index), int(streams.data_bytes[index])
-        if not streams.name[index]:
+        if name == row.path:
             self._has_member.add(row.record)
         if streams.resident[index]:
             data = read_value(int(streams.row[index]))
@@ -319,7 +338,9 @@ class _Members:
         picked = table.filter(pa.array(several)).select(["record", "path"]).to_pydict()
         for number, path in zip(picked["record"], picked["path"], strict=True):
             row = self._rows.get(number)
-            if row is None or number not in self._has_member or not path or path == row.path:
+            if row is None or number not in self._has_member or path in ("", row.path):
+                continue
+            if too_long(path):
                 continue
             builder.add_file(
                 path, typeflag=pax.HARD_LINK, link_name=row.path, mtime_ns=row.mtime_ns
