@@ -20,7 +20,7 @@ from sbtk.ntfs.tables import Tables
 from tests.ntfs import builder as b
 from tests.ntfs.test_traps import spread_file
 
-VOLUMES = int(os.environ.get("SBTK_FUZZ_VOLUMES", "1500"))
+VOLUMES = int(os.environ.get("SBTK_FUZZ_VOLUMES", "600"))
 SECONDS_A_VOLUME = 2.0
 ODD = np.array([0, 1, 2, 5, 8, 0x10, 0x20, 0x30, 0x48, 0x7F, 0x80, 0xF0, 0xFE, 0xFF], np.uint8)
 
