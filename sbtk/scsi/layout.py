@@ -100,10 +100,11 @@ class Layout:
     @classmethod
     def byte_of(cls, name: str) -> int:
         """First byte of a field, for field pointers."""
-        return dict(_places(cls))[name].byte
+        return _bytes_of(cls)[name]
 
 
 _known: dict[type[Layout], tuple[tuple[str, _Place], ...]] = {}
+_first_bytes: dict[type[Layout], dict[str, int]] = {}
 
 
 def _places(cls: type[Layout]) -> tuple[tuple[str, _Place], ...]:
@@ -115,6 +116,13 @@ def _places(cls: type[Layout]) -> tuple[tuple[str, _Place], ...]:
             found.extend((name, mark) for mark in marks if isinstance(mark, _Place))
         _known[cls] = tuple(found)
     return _known[cls]
+
+
+def _bytes_of(cls: type[Layout]) -> dict[str, int]:
+    """Name -> first byte; made once a class."""
+    if cls not in _first_bytes:
+        _first_bytes[cls] = {name: place.byte for name, place in _places(cls)}
+    return _first_bytes[cls]
 
 
 def _put(out: bytearray, place: _Place, value: Any, name: str) -> None:

@@ -1,0 +1,214 @@
+"""The mover beside ``dd bs=1M`` over the same bytes; small segments; the codec.
+
+    python -m benchmarks.bench_mover [--mib N] [--folder DIR] [--repeat N]
+
+The runs of an image layout (640 KiB on average, as on a used volume) go to a disk and to a fresh
+cartridge, with and without digests, by EXTENDED COPY through the loopback. Before each of them dd
+copies the same bytes to the same kind of file. Everything lies in the page cache; the best of the
+repetitions counts, and the ratio to dd in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sbtk.mover.block_lun import BlockLun
+from sbtk.mover.cartridge import create_cartridge
+from sbtk.mover.tape_lun import TapeLun
+from sbtk.mover.target import Target
+from sbtk.scsi import segment_arrays as arrays
+from sbtk.scsi import segments as seg
+from sbtk.scsi.cdb_copy import ExtendedCopyLid1
+from sbtk.scsi.cscd import IdentificationCscd
+from sbtk.scsi.designator import Designator
+from sbtk.scsi.segment_base import decode_segment
+from sbtk.scsi.sense import describe
+from sbtk.scsi.xcopy import assemble
+
+MIB = 1 << 20
+BLOCK = 512
+RECORD_BYTES = 256 << 10
+SEGMENTS_A_LIST = 4000
+MEAN_RUN_BLOCKS = 1280
+BUDGETS = {"off": 0.8, "on": 0.5}
+DESCRIPTORS, DESCRIPTORS_A_SECOND = 5_000_000, 5_000_000
+
+
+def timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def runs(total_blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """(first block, blocks) of runs that cover a disk in order, as long as on real volumes."""
+    lengths = np.random.default_rng(1).lognormal(0, 1.5, 8 * total_blocks // MEAN_RUN_BLOCKS + 100)
+    lengths = np.clip(lengths * MEAN_RUN_BLOCKS / 3.08, 8, 65528).astype(np.int64) // 8 * 8
+    ends = np.minimum(np.cumsum(lengths), total_blocks)
+    ends = ends[: int(np.searchsorted(ends, total_blocks)) + 1]
+    starts = np.concatenate(([0], ends[:-1]))
+    return starts, ends - starts
+
+
+class San:
+    """A mover with a source, a disk and a tape drive, and the path to it."""
+
+    def __init__(self, folder: Path, source: Path, disk: Path) -> None:
+        self.folder, self.cartridges = folder, 0
+        self.target = Target(open_access=True)
+        self.units = [BlockLun(source), BlockLun(disk), TapeLun(self.new_cartridge())]
+        for lun, unit in enumerate(self.units):
+            self.target.add(lun, unit)
+
+    def new_cartridge(self) -> Path:
+        """A blank cartridge's file."""
+        self.cartridges += 1
+        path = self.folder / f"{self.cartridges}.tape"
+        create_cartridge(path, capacity_bytes=1 << 40)
+        return path
+
+    def change_cartridge(self) -> None:
+        """A blank cartridge, so that every run extends a new file."""
+        old = self.target.remove(2)
+        old.close()
+        for path in self.folder.glob(f"{self.cartridges}.tape*"):
+            path.unlink()
+        self.units[2] = TapeLun(self.new_cartridge())
+        self.target.add(2, self.units[2])
+
+    def send(self, segments: memoryview | bytes) -> None:
+        """One EXTENDED COPY; the benchmark ends if it does."""
+        slots = b"".join(
+            IdentificationCscd.of(
+                Designator(unit.designator), device_type=unit.peripheral_device_type
+            ).encode()
+            for unit in self.units
+        )
+        wire = assemble(slots, segments, list_id=1, usage=0b10)
+        answer = self.target.execute("bench", 0, ExtendedCopyLid1(len(wire)).encode(), wire, 0)
+        if answer.status:
+            raise SystemExit(describe(answer.sense))
+
+    def send_all(self, rows: np.ndarray, a_list: int = SEGMENTS_A_LIST) -> None:
+        """All rows, ``a_list`` of them a command."""
+        for start in range(0, len(rows), a_list):
+            self.send(arrays.encoded(rows[start : start + a_list]))
+
+
+def dd(source: Path, target: Path, *options: str) -> float:
+    command = ["dd", f"if={source}", f"of={target}", "bs=1M", "status=none", *options]
+    return timed(lambda: subprocess.run(command, check=True))
+
+
+def throughput(san: San, source: Path, disk: Path, fresh: Path, repeat: int) -> bool:
+    """Bytes a second to a disk and to a tape, beside dd; False where a budget is missed."""
+    total = source.stat().st_size
+    lba, blocks = runs(total // BLOCK)
+    print(f"{total // MIB} MiB in {len(lba)} runs, best of {repeat}")
+    fine = True
+    for kind in ("disk", "tape"):
+        best: dict[str, float] = {}
+        for _ in range(repeat):
+            for digests in ("off", "on"):
+                code = seg.DIGEST_BASE if digests == "on" else 0
+                if kind == "disk":
+                    taken = dd(source, disk, "conv=notrunc")
+                    rows = arrays.block_to_block(
+                        lba, lba, blocks, source=0, destination=1, type_code=2 + code
+                    )
+                else:
+                    fresh.unlink(missing_ok=True)
+                    taken = dd(source, fresh)
+                    fresh.unlink()
+                    san.change_cartridge()
+                    rows = arrays.block_stream(
+                        lba, blocks, source=0, destination=2, stream_transfer=RECORD_BYTES,
+                        type_code=code,
+                    )  # fmt: skip
+                best["dd"] = min(best.get("dd", taken), taken)
+                taken = timed(lambda rows=rows: san.send_all(rows))
+                best[digests] = min(best.get(digests, taken), taken)
+        print(f"  dd bs=1M to {kind:<38} {total / MIB / best['dd']:8.0f} MiB/s")
+        for digests, budget in BUDGETS.items():
+            ratio = best["dd"] / best[digests]
+            fine &= ratio >= budget
+            print(
+                f"  mover to {kind}, digests {digests:<29} {total / MIB / best[digests]:8.0f} MiB/s"
+                f"  {ratio:5.2f} of dd  budget {budget}  {'ok' if ratio >= budget else 'UNDER'}"
+            )
+    return fine
+
+
+def small_segments(san: San, count: int = 20_000) -> None:
+    """4 KiB segments, disk to disk, in lists of 1, 64 and 1,000."""
+    lba = np.random.default_rng(2).permutation(60_000)[:count].astype(np.int64) * 8
+    rows = arrays.block_to_block(lba, lba, 8, source=0, destination=1)
+    for a_list in (1, 64, 1000):
+        part = rows[: 4000 if a_list == 1 else count]
+        best = min(timed(lambda part=part, n=a_list: san.send_all(part, n)) for _ in range(3))
+        name = f"segments of 4 KiB, lists of {a_list}"
+        print(f"  {name:<50} {len(part) / best:10,.0f} segments/s")
+
+
+def codec() -> bool:
+    """Descriptors a second: built from arrays, and decoded one by one."""
+    lba = np.arange(DESCRIPTORS, dtype=np.int64) * 8
+    blocks = np.full(DESCRIPTORS, 8)
+    fine = True
+    builders = {
+        "00h": lambda: arrays.block_stream(
+            lba, blocks, source=0, destination=1, stream_transfer=65536
+        ),
+        "02h": lambda: arrays.block_to_block(lba, lba, blocks, source=0, destination=1),
+        "08h": lambda: arrays.block_bytes_to_stream(
+            lba, 0, blocks, source=0, destination=1, stream_transfer=65536
+        ),
+        "0Ah": lambda: arrays.block_bytes_to_block_bytes(lba, lba, blocks, source=0, destination=1),
+    }
+    for name, build in builders.items():
+        rate = DESCRIPTORS / min(timed(lambda b=build: arrays.encoded(b())) for _ in range(3))
+        fine &= rate >= DESCRIPTORS_A_SECOND
+        verdict = "ok" if rate >= DESCRIPTORS_A_SECOND else "UNDER"
+        print(
+            f"  {name + ' built from arrays':<50} {rate:10,.0f} a second  budget 5,000,000  {verdict}"
+        )
+    wire = seg.BlockToBlock(blocks=8).encode()
+    taken = timed(lambda: [decode_segment(wire) for _ in range(50_000)])
+    print(f"  {'02h decoded one by one':<50} {50_000 / taken:10,.0f} a second")
+    return fine
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--mib", type=int, default=1024, help="bytes copied, MiB")
+    options.add_argument("--folder", type=Path, help="where the files are made; deleted afterwards")
+    options.add_argument("--repeat", type=int, default=5)
+    chosen = options.parse_args(arguments)
+    fine = codec()
+    with tempfile.TemporaryDirectory(dir=chosen.folder, prefix="sbtk-bench-") as name:
+        folder = Path(name)
+        source, disk = folder / "source", folder / "disk"
+        for path in (source, disk):
+            with path.open("wb") as file:
+                for _ in range(chosen.mib):
+                    file.write(os.urandom(MIB))
+        san = San(folder, source, disk)
+        try:
+            small_segments(san)
+            fine &= throughput(san, source, disk, folder / "fresh", chosen.repeat)
+        finally:
+            san.target.close()
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
