@@ -56,7 +56,7 @@ print(json.dumps(best))
 MFT_JSON = """
 import sys
 from mft import PyMftParser
-with open(sys.argv[2], "wb") as out:
+with open(sys.argv[2], "w") as out:
     for entry in PyMftParser(sys.argv[1]).entries_json():
         if not isinstance(entry, Exception):
             out.write(entry)
