@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sbtk.device.location import parse
+from sbtk.device.location import open_transport, parse
 from sbtk.errors import ActivitySourceError, SnapshotError, SourceChangedError
 from sbtk.events import Event, FreezeStep, Listener, SnapshotStep, ignore
 from sbtk.quiesce.activity import ActivitySource, activity_of
@@ -97,7 +97,8 @@ def static_view(
         freeze: mount points to freeze for the snapshot.
         freeze_s: how long they may stay frozen.
         unit: the mover's LUN that all writers come through.
-        transport: a path to the logical unit, where the source is no path of this host.
+        transport: a path to the logical unit, where the source is no path of this host; one is
+            opened for the wait if it is left out.
         store: folder for what the snapshot keeps.
         cap_bytes: most that it may keep; 0 leaves it to the provider.
         options: options of the provider.
@@ -116,18 +117,21 @@ def static_view(
     )
     maker = choose(request, provider)
     events = _HeldEvents(emit)
-    watched = activity or _activity(source, path, unit, transport)
-    chosen = [*([HookFlush(hook)] if hook else []), *_flushes(flushes, path, unit, transport)]
-    wait = QuietWait(
-        source,
-        watched,
-        flushes=chosen,
-        quiet_s=quiet_s,
-        timeout_s=timeout_s,
-        clock=clock,
-        emit=events,
-    )
-    with terminations_raise(), contextlib.closing(watched):
+    with terminations_raise(), ExitStack() as opened:
+        if place.kind in ("iscsi", "sg") and not (unit or activity or transport):
+            transport = opened.enter_context(contextlib.closing(open_transport(place)))
+        watched = activity or _activity(source, path, unit, transport)
+        opened.callback(watched.close)
+        chosen = [*([HookFlush(hook)] if hook else []), *_flushes(flushes, path, unit, transport)]
+        wait = QuietWait(
+            source,
+            watched,
+            flushes=chosen,
+            quiet_s=quiet_s,
+            timeout_s=timeout_s,
+            clock=clock,
+            emit=events,
+        )
         taking = _Taking(maker, wait, tuple(freeze), freeze_s, store, events)
         snapshot = taking.take()
         with _dropped(snapshot, events):

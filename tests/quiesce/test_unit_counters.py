@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import pytest
 
-from sbtk.errors import ActivitySourceError, NoStaticViewError, TransportError
+from sbtk.device.location import open_transport, parse
+from sbtk.errors import (
+    ActivitySourceError,
+    NoStaticViewError,
+    QuietTimeoutError,
+    TransportError,
+)
 from sbtk.mover.block_lun import BlockLun
+from sbtk.mover.portal import Portal, PortalTarget
+from sbtk.mover.target import Target
 from sbtk.quiesce.static_view import static_view
 from sbtk.quiesce.unit_counters import LogSenseSource, UnitSource
 from sbtk.scsi.cdb import Write10
+from sbtk.scsi.iscsi_login import Access
 from sbtk.transport.base import CHECK_CONDITION, Response
 
 SUPPORTED = bytes.fromhex("00 00 0002 00 19")
@@ -136,6 +146,41 @@ def test_a_lun_that_is_written_to_through_the_mover_gets_an_overlay(lun, tmp_pat
     assert Path(lun.name).read_bytes()[:512] == b"n" * 512
 
 
+@pytest.fixture
+def served(lun) -> str:
+    """The location of the LUN behind our own portal."""
+    target = Target(open_access=True)
+    target.add(0, lun)
+    name = "iqn.2026-11.test:t"
+    with Portal({name: PortalTarget(target, lambda initiator: Access())}, port=0) as portal:
+        yield f"iscsi://{portal.address}/{name}/0"
+
+
+def test_over_iscsi_the_counters_of_the_device_are_watched(served, lun):
+    with static_view(served, provider="none", quiet_s=0.3, timeout_s=5) as view:
+        assert "19h" in view.report.activity
+        assert view.report.flush_count > 2
+    stop = threading.Event()
+
+    def write():
+        with contextlib.closing(open_transport(parse(served))) as other:
+            while not stop.wait(0.02):
+                response = other.execute(Write10(lba=8, blocks=2).encode(), data_out=bytes(1024))
+                assert response.status == 0
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        with (
+            pytest.raises(QuietTimeoutError),
+            static_view(served, provider="none", quiet_s=0.5, timeout_s=1.5),
+        ):
+            pytest.fail("there is no view")
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_over_a_transport_the_window_needs_no_path(lun):
     location = "iscsi://127.0.0.1/iqn.2026-11.test:t/1"
     with static_view(
@@ -145,5 +190,5 @@ def test_over_a_transport_the_window_needs_no_path(lun):
         assert "19h" in view.report.activity
     with pytest.raises(NoStaticViewError), static_view(location, transport=Direct(lun)):
         pytest.fail("there is no view")
-    with pytest.raises(ActivitySourceError), static_view(location, provider="none"):
+    with pytest.raises(ActivitySourceError), static_view("tape:/x", provider="none"):
         pytest.fail("nothing counts its writes")
