@@ -155,10 +155,11 @@ class SnapshotProvider(ABC):
         """
 
     def create(self) -> Snapshot:
-        """Plan, put on record, make; whatever fails is undone."""
+        """Plan, put on record (unless nothing is made), make; whatever fails is undone."""
         snapshot_id = records.new_id()
         record = Record(snapshot_id, self.name, self.request.source, self.plan(snapshot_id))
-        records.write(record)
+        if not self.is_source:
+            records.write(record)
         try:
             return self.make(record)
         except BaseException:

@@ -457,6 +457,10 @@ def test_a_state_folder_that_cannot_be_written_fails_before_anything_is_made(
     state_dir, monkeypatch
 ):
     (state_dir / "snapshots").write_text("a file is in the way")
+    made = state_dir / "made"
+    options = {"create": f"touch {made}", "delete": "true", "location": "x"}
     with pytest.raises(SnapshotError) as caught:
-        choose(SnapshotRequest("x"), "none").create()
+        choose(SnapshotRequest("x", options=options), "command").create()
     assert "SBTK_STATE_DIR" in caught.value.hint
+    assert not made.exists()
+    choose(SnapshotRequest("x"), "none").create().drop()  # makes nothing, so it records nothing
