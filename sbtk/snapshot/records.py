@@ -111,6 +111,8 @@ def forget(record: Record) -> None:
     """Remove a record, after its snapshot is gone; a missing one is fine."""
     try:
         _path(record.id).unlink(missing_ok=True)
+    except NotADirectoryError:
+        return  # there never was a folder for it
     except OSError as error:
         raise SnapshotError(
             f"the record of snapshot {record.id} cannot be removed: {error.strerror}"
