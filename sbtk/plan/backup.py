@@ -17,11 +17,14 @@ from sbtk.plan import batch
 from sbtk.plan import layout as layouts
 from sbtk.plan.builder import Archive
 from sbtk.plan.files_layout import ReadValue, files
+from sbtk.plan.kernels import load
 from sbtk.plan.model import (
     BLOCK_OFFSET_TO_BLOCK,
     BLOCK_OFFSET_TO_STREAM,
+    DIGEST,
+    MOVING_TYPES,
     NOTHING,
-    SOURCE,
+    Fetches,
     Owners,
     Plan,
     Ranges,
@@ -152,7 +155,7 @@ def plan_tables(
         digests=digests,
         lid4=lid4,
         manifest=b"" if options.layout == "mirror" else manifest.to_bytes(),
-        owners=owners_of(tables.extents, archive, segments, geometry),
+        owners=owners_of(tables.extents, segments, fetches, geometry),
         notes={
             **selection.counts,
             "members": archive.members,
@@ -224,35 +227,35 @@ def _manifest(
 
 
 def owners_of(
-    extents: pa.Table, archive: Archive, segments: Segments, geometry: Geometry
+    extents: pa.Table, segments: Segments, fetches: Fetches, geometry: Geometry
 ) -> Owners | None:
-    """The rows of ``extents`` that each segment touches; empty for what the host sends."""
+    """The rows of ``extents`` that each segment touches; none for what the host sends."""
     lcn = extents.column("lcn").to_numpy()
     real = int(np.searchsorted(lcn < 0, True))
     if not real:
         return None
-    lcn = lcn[:real]
-    end_lcn = lcn + extents.column("clusters").to_numpy()[:real]
-    if (end_lcn[1:] < end_lcn[:-1]).any():
-        end_lcn = np.maximum.accumulate(end_lcn)
-    pieces = archive.pieces
-    if len(segments) == len(pieces) and not (pieces.kind != SOURCE).any():
-        start = pieces.origin_bytes
-        known = np.ones(len(segments), np.bool_)
-    else:
-        piece = np.searchsorted(
-            pieces.archive_start_bytes, segments.archive_start_bytes, side="right"
-        )
-        piece -= 1
-        known = pieces.kind[piece] != 1
-        start = (
-            pieces.origin_bytes[piece]
-            + segments.archive_start_bytes
-            - pieces.archive_start_bytes[piece]
-        )
-    start = start - geometry.volume_start_bytes
-    first = np.searchsorted(end_lcn, start // geometry.cluster_bytes, side="right")
-    last_byte = start + segments.length_bytes - 1
-    end = np.searchsorted(lcn, last_byte // geometry.cluster_bytes, side="right")
-    end = np.where(known, np.maximum(end, first), first)
-    return Owners(first.astype(np.int32), end.astype(np.int32))
+    lcn, clusters = lcn[:real], extents.column("clusters").to_numpy()[:real]
+    origin, length = segments.origin_bytes, segments.length_bytes
+    moving = np.zeros(256, np.bool_)
+    moving[MOVING_TYPES] = True
+    moving[MOVING_TYPES + DIGEST] = True
+    on_lun = moving[segments.type_code]
+    if len(fetches):
+        origin = origin.copy()
+        fetched = np.flatnonzero(np.isin(origin, fetches.inline_start_bytes) & ~on_lun)
+        row = np.searchsorted(fetches.inline_start_bytes, origin[fetched])
+        origin[fetched] = fetches.lun_start_bytes[row]
+        on_lun[fetched] = True
+    first, end = (np.empty(len(segments), np.int32) for _ in range(2))
+    ascends = load(len(segments)).find_rows(
+        origin, length, on_lun, geometry.volume_start_bytes, geometry.cluster_bytes, lcn, clusters,
+        first, end,
+    )  # fmt: skip
+    if ascends:
+        return Owners(first, end)
+    begin = (origin - geometry.volume_start_bytes) // geometry.cluster_bytes
+    stop = -(-(origin + length - geometry.volume_start_bytes) // geometry.cluster_bytes)
+    low = np.searchsorted(np.maximum.accumulate(lcn + clusters), begin, side="right")
+    high = np.maximum(np.searchsorted(lcn, stop, side="left"), low)
+    low, high = np.where(on_lun, low, 0), np.where(on_lun, high, 0)
+    return Owners(low.astype(np.int32), high.astype(np.int32))

@@ -22,6 +22,7 @@ from sbtk.plan.model import (
     HOST_WRITE,
     INLINE,
     INLINE_TO_STREAM,
+    NO_FETCHES,
     Commands,
     Fetches,
     Int64Array,
@@ -224,36 +225,35 @@ def to_tape(
     cap = max(limit.cap_bytes // record, 1) * record
     pack = load(len(pieces)).pack_tape
     given = (
-        pieces.length_bytes, pieces.kind, pieces.origin_bytes, limit.max_segments,
-        limit.list_room, limit.inline_room, way, block_bytes, limit.unit_bytes,
-        min(limit.max_segment_bytes, cap), limit.parts, record, cap,
+        pieces.archive_start_bytes, pieces.length_bytes, pieces.kind, pieces.origin_bytes,
+        inline_bytes, limit.max_segments, limit.list_room, limit.inline_room, way, block_bytes,
+        limit.unit_bytes, min(limit.max_segment_bytes, cap), limit.parts, record, cap,
     )  # fmt: skip
     i64, u8 = np.empty(0, np.int64), np.empty(0, np.uint8)
-    segments, commands = pack(*given, i64, i64, i64, u8, i64, i64, u8)
+    segments, commands, fetched = pack(*given, i64, i64, i64, i64, u8, i64, i64, i64, u8)
     if segments < 0:
         raise PlanError(
             f"byte {int(pieces.archive_start_bytes[commands])} of the archive fits no list of "
             f"{limits.name}: {limit.list_room} bytes of descriptors, {limit.inline_room} inline",
             hint="Choose a manager with longer lists",
         )
-    piece, offset, length = (np.empty(segments, np.int64) for _ in range(3))
+    archive, length, origin, transfer = (np.empty(segments, np.int64) for _ in range(4))
     what = np.empty(segments, np.uint8)
-    first, transfer = np.empty(commands + 1, np.int64), np.empty(commands, np.int64)
+    fetch_lun = np.empty(fetched, np.int64)
+    first, own_record = np.empty(commands + 1, np.int64), np.empty(commands, np.int64)
     host = np.empty(commands, np.uint8)
-    pack(*given, piece, offset, length, what, first, transfer, host)
-    cut = Cut(piece, offset, length, what)
-    origin, fetches = _origins(pieces, cut, inline_bytes)
+    pack(
+        *given, archive, length, origin, transfer, what, fetch_lun, first, own_record, host
+    )  # fmt: skip
     codes = np.array([BLOCK_TO_STREAM, BLOCK_OFFSET_TO_STREAM, 0, 0], np.uint8)
     codes[2:] = EMBEDDED_TO_STREAM if way == loops.BY_EMBEDDED else INLINE_TO_STREAM
     codes += DIGEST if digests else 0
     codes[2:] = HOST_WRITE if way == loops.BY_HOST else codes[2:]
-    made = Segments(
-        codes[what],
-        pieces.archive_start_bytes[piece] + offset,
-        length,
-        origin,
-        np.repeat(transfer, np.diff(first)),
-    )
+    made = Segments(codes[what], archive, length, origin, transfer)
+    fetches = NO_FETCHES
+    if fetched:
+        sent = what == loops.FETCHED
+        fetches = Fetches(origin[sent], fetch_lun, length[sent])
     return made, Commands(first, np.where(host > 0, HOST, COPY).astype(np.uint8)), fetches
 
 

@@ -39,9 +39,11 @@ FAILED = -1
 
 
 def pack_tape(
+    start: Int64Array,
     length: Int64Array,
     kind: NDArray[np.uint8],
     origin: Int64Array,
+    inline_end: int,
     max_segments: int,
     list_room: int,
     inline_room: int,
@@ -52,14 +54,16 @@ def pack_tape(
     parts: bool,
     record: int,
     cap: int,
-    seg_piece: Int64Array,
-    seg_offset: Int64Array,
+    seg_archive: Int64Array,
     seg_length: Int64Array,
+    seg_origin: Int64Array,
+    seg_record: Int64Array,
     seg_class: NDArray[np.uint8],
+    fetch_lun: Int64Array,
     cmd_first: Int64Array,
     cmd_record: Int64Array,
     cmd_host: NDArray[np.uint8],
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Pack pieces into commands that each end on a record boundary.
 
     A command takes segments until a limit says stop. If it then holds a record or more, it is cut
@@ -67,7 +71,8 @@ def pack_tape(
     a record boundary under any limits, one segment a list included.
 
     Args:
-        length, kind, origin: (n,) the pieces; lengths are multiples of 512.
+        start, length, kind, origin: (n,) the pieces; lengths are multiples of 512.
+        inline_end: first inline address of what is fetched.
         max_segments: segments a list.
         list_room: bytes of segment descriptors a list.
         inline_room: bytes of inline data a list.
@@ -78,13 +83,17 @@ def pack_tape(
         parts: 08h may be used for parts of blocks.
         record: bytes a tape record, at least ``unit``.
         cap: most bytes of a command, a multiple of ``record``.
-        seg_piece, seg_offset, seg_length, seg_class: results, a row a segment; empty to count.
+        seg_archive, seg_length, seg_origin, seg_record, seg_class: results, a row a segment; empty
+            to count.
+        fetch_lun: result, where each fetched segment is on the LUN.
         cmd_first, cmd_record, cmd_host: results, a row a command.
 
     Returns:
-        Segments and commands; ``(FAILED, piece)`` where the limits cannot take a piece.
+        Segments, commands and fetched segments; ``(FAILED, piece, 0)`` where the limits cannot take
+        a piece.
     """
-    fill = seg_piece.size > 0
+    fill = seg_archive.size > 0
+    fetched = 0
     room = min(max_segments, 1 << 20) + 1
     own_piece = np.empty(room, np.int64)
     own_offset = np.empty(room, np.int64)
@@ -150,7 +159,7 @@ def pack_tape(
             if not host and count == max_segments:
                 break
         if count == 0:
-            return FAILED, piece
+            return FAILED, piece, 0
         # Cut back to whole records, or down to one shorter record.
         transfer = min(total, record)
         keep = total // transfer * transfer
@@ -185,21 +194,31 @@ def pack_tape(
             if last > 0:
                 used += 1
         if used == 0:
-            return FAILED, piece
+            return FAILED, piece, 0
         if fill:
             cmd_first[commands] = segments
             cmd_record[commands] = transfer
             cmd_host[commands] = host
-            for index in range(used):
-                seg_piece[segments + index] = own_piece[index]
-                seg_offset[segments + index] = own_offset[index]
+        for index in range(used):
+            row = own_piece[index]
+            from_bytes = origin[row] + own_offset[index]
+            if own_class[index] == FETCHED:
+                if fill:
+                    fetch_lun[fetched] = from_bytes
+                fetched += 1
+                from_bytes = inline_end
+                inline_end += own_length[index]
+            if fill:
+                seg_archive[segments + index] = start[row] + own_offset[index]
                 seg_length[segments + index] = own_length[index]
+                seg_origin[segments + index] = from_bytes
+                seg_record[segments + index] = transfer
                 seg_class[segments + index] = own_class[index]
         segments += used
         commands += 1
     if fill:
         cmd_first[commands] = segments
-    return segments, commands
+    return segments, commands, fetched
 
 
 def pack_disk(
@@ -417,3 +436,49 @@ def pack_tape_reads(
     if fill:
         cmd_first[commands] = segments
     return segments, commands
+
+
+def find_rows(
+    origin: Int64Array,
+    length: Int64Array,
+    on_lun: NDArray[np.bool_],
+    volume_start: int,
+    cluster: int,
+    lcn: Int64Array,
+    clusters: Int64Array,
+    first: NDArray[np.int32],
+    end: NDArray[np.int32],
+) -> bool:
+    """The rows of ``extents`` that each segment touches, where segments ascend on the LUN.
+
+    Args:
+        origin, length, on_lun: (n,) bytes on the LUN; others touch nothing.
+        volume_start: first byte of the volume on the LUN.
+        cluster: bytes a cluster.
+        lcn, clusters: (m,) rows, ascending by lcn; they may overlap.
+        first, end: (n,) results.
+
+    Returns:
+        False where segments do not ascend; results are then of no use.
+    """
+    low = 0
+    high = 0
+    before = np.int64(-1)
+    for index in range(origin.size):
+        if not on_lun[index]:
+            first[index] = 0
+            end[index] = 0
+            continue
+        if origin[index] < before:
+            return False
+        before = origin[index]
+        begin = (before - volume_start) // cluster
+        stop = (before + length[index] - volume_start + cluster - 1) // cluster
+        while low < lcn.size and lcn[low] + clusters[low] <= begin:
+            low += 1
+        high = max(low, high)
+        while high < lcn.size and lcn[high] < stop:
+            high += 1
+        first[index] = low
+        end[index] = high
+    return True

@@ -17,6 +17,7 @@ from sbtk.archive.manifest import Geometry
 from sbtk.scsi.limits import Limits
 
 Int64Array = NDArray[np.int64]
+Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 
 Kind = Literal["backup", "restore", "verify"]
@@ -200,8 +201,8 @@ class Owners:
     volume, where runs overlap, the range may hold rows that only lie between.
     """
 
-    first_extent: Int64Array
-    end_extent: Int64Array
+    first_extent: Int32Array
+    end_extent: Int32Array
 
 
 @dataclass(frozen=True)

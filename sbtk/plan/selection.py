@@ -201,13 +201,21 @@ def to_ranges(selection: Selection, geometry: Geometry, unit_bytes: int) -> Rang
     Returns:
         Ranges relative to the volume's first byte.
     """
-    start = selection.runs.lcn * geometry.cluster_bytes
-    end = start + selection.runs.clusters * geometry.cluster_bytes
+    lcn, clusters = selection.runs.lcn, selection.runs.clusters
+    rows = lcn.size + int(selection.backup_boot)
+    start, length = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    np.multiply(lcn, geometry.cluster_bytes, out=start[: lcn.size])
+    np.multiply(clusters, geometry.cluster_bytes, out=length[: lcn.size])
+    touches = False
     if selection.backup_boot:
-        boot = geometry.volume_bytes - geometry.sector_bytes
-        start, end = np.append(start, boot), np.append(end, geometry.volume_bytes)
+        start[-1] = geometry.volume_bytes - geometry.sector_bytes
+        length[-1] = geometry.sector_bytes
+        touches = rows > 1 and bool(start[-2] + length[-2] >= start[-1])
     if geometry.cluster_bytes % unit_bytes or geometry.sector_bytes % unit_bytes:
+        end = np.minimum(-(-(start + length) // unit_bytes) * unit_bytes, geometry.volume_bytes)
         start = start // unit_bytes * unit_bytes
-        end = np.minimum(-(-end // unit_bytes) * unit_bytes, geometry.volume_bytes)
-    merged = runs.union(start, end - start)
+        length = end - start
+    elif not touches:
+        return Ranges(start, length)
+    merged = runs.union(start, length)
     return Ranges(merged.lcn, merged.clusters)
