@@ -279,6 +279,28 @@ class VolumeUnfitError(SbtkError):
     exit_code = 56
 
 
+class CopyFailedError(CheckConditionError):
+    """A copy stopped before its end, for a reason that has no class of its own.
+
+    Attributes:
+        segments_done: whole segments that were copied before it stopped.
+    """
+
+    exit_code = 57
+
+    def __init__(
+        self, message: str, *, sense: bytes = b"", segments_done: int = 0, hint: str = ""
+    ) -> None:
+        super().__init__(message, sense=sense, hint=hint)
+        self.segments_done = segments_done
+
+
+class NotConfirmedError(TargetError):
+    """What a job would overwrite holds something, and its name was not given."""
+
+    exit_code = 58
+
+
 def error_classes() -> list[type[SbtkError]]:
     """Every error class of the tree, the base first, in the order of their exit codes."""
     found: list[type[SbtkError]] = []

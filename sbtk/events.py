@@ -173,6 +173,138 @@ class FreezeStep(Event):
     took_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunStart(Event):
+    """A job began.
+
+    Attributes:
+        run_id: its name; its folder below ``state_dir/runs`` has the same.
+        verb: ``"backup"``, ``"restore"``, ``"verify"``, ``"extract"``.
+        source: location or set that is read.
+        target: location that is written to; empty for a verify.
+        options: what was asked for, by name.
+    """
+
+    kind: ClassVar[str] = "run_start"
+    run_id: str
+    verb: str
+    source: str
+    target: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanMade(Event):
+    """A plan was made, and what it will cost.
+
+    Attributes:
+        plan: ``"backup"``, ``"restore"`` or ``"verify"``.
+        layout: of the archive.
+        commands: command lists.
+        segments: segment descriptors in them.
+        moved_bytes: what the copy manager will move.
+        inline_bytes: what the host will send.
+        archive_bytes: of the archive without its closing member.
+        digests: the mover makes digests.
+        manager: the copy manager's limits, by name.
+        predicted_s: how long it should take.
+    """
+
+    kind: ClassVar[str] = "plan"
+    plan: str
+    layout: str
+    commands: int
+    segments: int
+    moved_bytes: int
+    inline_bytes: int
+    archive_bytes: int
+    digests: bool
+    manager: str
+    predicted_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListDone(Event):
+    """A command list ended well.
+
+    Attributes:
+        command: its number in the plan, from 0.
+        commands: lists of the plan.
+        moved_bytes: what the copy manager moved for it.
+        took_s: how long it took.
+    """
+
+    kind: ClassVar[str] = "list_done"
+    command: int
+    commands: int
+    moved_bytes: int
+    took_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(Event):
+    """What a verify, or the check behind a restore, looked at, and what it did not.
+
+    Attributes:
+        what: ``"set"``, ``"lun"`` or ``"restored"``.
+        method: who read: ``"mover"`` or ``"host"``.
+        checked: what was compared, sentences.
+        not_checked: what was not, and why, sentences.
+        checked_bytes: bytes compared.
+        mismatches: pieces that differ.
+        files: paths that they hit, at most some hundred.
+    """
+
+    kind: ClassVar[str] = "checked"
+    what: str
+    method: str
+    checked: tuple[str, ...]
+    not_checked: tuple[str, ...] = ()
+    checked_bytes: int = 0
+    mismatches: int = 0
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStop(Event):
+    """A job ended, and every byte of it by the path that it took.
+
+    Attributes:
+        run_id: name of the run.
+        verb: as in ``run_start``.
+        status: ``"done"``, ``"flawed"`` (ended, with findings), ``"failed"`` or ``"cancelled"``.
+        exit_code: as the command line returns it (docs/exit-codes.md).
+        message: of the error, empty otherwise.
+        set_id: the set that was written or read.
+        took_s: from run_start on.
+        copied_s: of that, carrying out command lists.
+        predicted_s: how long the plan should have taken.
+        commands: EXTENDED COPY lists and the questions about them.
+        moved_bytes: moved by the copy manager, not through this host.
+        metadata_bytes: metadata of the volume, read by this host.
+        command_bytes: command lists sent, without the inline data in them.
+        inline_bytes: headers and closing members, sent in lists or by ordinary writes.
+        host_data_bytes: file data that went through this host.
+    """
+
+    kind: ClassVar[str] = "run_stop"
+    run_id: str
+    verb: str
+    status: str
+    exit_code: int
+    message: str
+    set_id: str
+    took_s: float
+    copied_s: float
+    predicted_s: float
+    commands: int
+    moved_bytes: int
+    metadata_bytes: int
+    command_bytes: int
+    inline_bytes: int
+    host_data_bytes: int
+
+
 def event_classes() -> list[type[Event]]:
     """Every event class that is imported, sorted by kind."""
     found: list[type[Event]] = []

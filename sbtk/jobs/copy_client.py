@@ -11,12 +11,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-from sbtk.errors import CheckConditionError, RemoteScsiError, TransportError
+from sbtk.errors import CheckConditionError, CopyFailedError, RemoteScsiError, TransportError
 from sbtk.jobs.control import Control
 from sbtk.scsi import cdb_copy as cdbs
 from sbtk.scsi import copy_results as results
 from sbtk.scsi.limits import Limits
-from sbtk.scsi.sense import SenseData, decode, describe
+from sbtk.scsi.sense import decode, describe
 from sbtk.scsi.xcopy import USAGE_MAY_DROP, USAGE_NO_ID, USAGE_RETAIN, assemble
 from sbtk.transport.base import CHECK_CONDITION, GOOD, ByteView, Transport
 from sbtk.transport.send import send
@@ -26,22 +26,6 @@ STALLED_S = 120.0  # a background copy that moves nothing for as long is given u
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.0005, 0.25
 _STATUS_BYTES = 512
 _LIST_IDS = range(1, 0xFF)  # fit both kinds of lists; a finished copy's id may be used again
-
-
-class CopyFailedError(CheckConditionError):
-    """A copy stopped before its end.
-
-    Attributes:
-        segments_done: whole segments that were copied before it stopped.
-        reason: the decoded sense data; None where the manager told none.
-    """
-
-    exit_code = 57
-
-    def __init__(self, message: str, *, sense: bytes, segments_done: int, hint: str = "") -> None:
-        super().__init__(message, sense=sense, hint=hint)
-        self.segments_done = segments_done
-        self.reason: SenseData | None = decode(sense) if len(sense) >= 3 else None
 
 
 @dataclass(frozen=True)

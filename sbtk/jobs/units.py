@@ -18,7 +18,7 @@ from sbtk.transport.send import send
 _INQUIRY_BYTES = 96
 _PAGE_BYTES = 1024
 _TRANSFER_BYTES = 1 << 20  # of one ordinary READ or WRITE
-_TO_END_OF_DATA = 3  # CODE of SPACE (SSC-4 7.8)
+_FILEMARKS, _TO_END_OF_DATA = 1, 3  # CODE of SPACE (SSC-4 7.8)
 _MOVE_TIMEOUT_S = 3600.0  # a drive may wind its whole tape
 
 
@@ -132,6 +132,15 @@ class Tape(Unit):
     def to_end_of_data(self) -> None:
         """Behind the last record."""
         command = cdbs.Space6(code=_TO_END_OF_DATA)
+        send(self.transport, command, timeout_s=_MOVE_TIMEOUT_S)
+
+    def space_filemarks(self, count: int) -> None:
+        """Behind the next ``count`` filemarks.
+
+        Raises:
+            CheckConditionError: the data end before.
+        """
+        command = cdbs.Space6(code=_FILEMARKS, count=count)
         send(self.transport, command, timeout_s=_MOVE_TIMEOUT_S)
 
     def locate(self, logical_object: int) -> None:

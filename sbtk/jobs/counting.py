@@ -1,0 +1,65 @@
+"""A block device that counts what the host reads through it: the metadata of a backup."""
+
+from __future__ import annotations
+
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from sbtk.device.base import BlockDevice
+
+
+class CountingDevice:
+    """Passes every read on and counts its bytes.
+
+    Attributes:
+        read_bytes: bytes read so far.
+    """
+
+    def __init__(self, inner: BlockDevice) -> None:
+        """Count what is read from ``inner``; closing this closes it."""
+        self._inner = inner
+        self._lock = Lock()
+        self.read_bytes = 0
+
+    @property
+    def name(self) -> str:
+        """Location of the inner device."""
+        return self._inner.name
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes from the first to the last."""
+        return self._inner.size_bytes
+
+    @property
+    def block_bytes(self) -> int:
+        """Logical block length."""
+        return self._inner.block_bytes
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        """See ``BlockDevice.read_into``."""
+        with self._lock:
+            self.read_bytes += buffer.nbytes
+        self._inner.read_into(offset_bytes, buffer)
+
+    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
+        """See ``BlockDevice.read``."""
+        with self._lock:
+            self.read_bytes += length_bytes
+        return self._inner.read(offset_bytes, length_bytes)
+
+    def close(self) -> None:
+        """Close the inner device."""
+        self._inner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
