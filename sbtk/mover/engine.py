@@ -218,10 +218,10 @@ class Engine:
                 yield left
             return
         # The first read comes before the first write: a short range that reaches into itself is
-        # read whole. What was left is processed even if that read fails.
+        # read whole. What was left in either queue is processed even if that read fails.
         views = self._read(item, need)
         first, stopped = _first_of(views)
-        if left:
+        if left or stopped is not None:
             yield left
         if stopped is not None:
             raise stopped

@@ -69,14 +69,6 @@ class ReadAhead:
         self.close()
         self._upcoming = iter(upcoming)
 
-    def read(self, chunk: BlockChunk) -> Iterator[memoryview]:
-        """Yield the chunk's bytes once; its buffer goes back when the iterator ends."""
-        buffer = self._taken(chunk)
-        try:
-            yield buffer[: chunk.length_bytes]
-        finally:
-            self._buffers.give(buffer)
-
     def close(self) -> None:
         """Wait for the reads that are under way and drop what they read."""
         wait([future for _, _, future in self._queue])
@@ -86,7 +78,12 @@ class ReadAhead:
         self._upcoming = iter(())
         self._next = None
 
-    def _taken(self, chunk: BlockChunk) -> memoryview:
+    def take(self, chunk: BlockChunk) -> memoryview:
+        """A buffer that begins with the chunk's bytes; ``give`` it back.
+
+        Raises:
+            CheckCondition: the disk failed (or what else its ``read_blocks`` raises).
+        """
         if chunk.length_bytes >= SMALL_BYTES:
             if self._slow:
                 self._fill_up()
@@ -100,6 +97,10 @@ class ReadAhead:
         buffer = self._buffers.take()
         view = buffer[: chunk.length_bytes]
         return self._filled(buffer, lambda: self._read_now(chunk, view))
+
+    def give(self, buffer: memoryview) -> None:
+        """Take a buffer back."""
+        self._buffers.give(buffer)
 
     def _filled(self, buffer: memoryview, fill: Callable[[], None]) -> memoryview:
         """The buffer, once ``fill`` has filled it; it goes back if that fails."""
@@ -152,12 +153,15 @@ def read_disk(
     left = count_bytes + (-(skip + count_bytes) % source.block_bytes if whole else 0)
     for chunk in chunks(source.block, start_byte, count_bytes):
         try:
-            for view in ahead.read(chunk):
-                piece = view[skip : skip + left]
-                left -= len(piece)
-                yield piece
+            buffer = ahead.take(chunk)
         except (CheckCondition, SbtkError, OSError) as error:
             raise device_failed(Origin.COPY_SOURCE, error, source.pointer) from error
+        try:
+            piece = buffer[skip : min(chunk.length_bytes, skip + left)]
+            left -= len(piece)
+            yield piece
+        finally:
+            ahead.give(buffer)
         skip = 0
 
 
