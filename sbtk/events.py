@@ -208,6 +208,13 @@ class PlanMade(Event):
         digests: the mover makes digests.
         manager: the copy manager's limits, by name.
         predicted_s: how long it should take.
+        medium: ``"tape"`` or ``"disk"``.
+        host_commands: ordinary commands that the host sends beside the lists.
+        list_bytes: bytes of the parameter lists, inline data included.
+        records: tape records.
+        selected_bytes: of the volume and its partition table.
+        selected_runs: runs that they lie in.
+        files: rows of the ``files`` table; 0 where none was scanned.
     """
 
     kind: ClassVar[str] = "plan"
@@ -221,6 +228,28 @@ class PlanMade(Event):
     digests: bool
     manager: str
     predicted_s: float
+    medium: str = ""
+    host_commands: int = 0
+    list_bytes: int = 0
+    records: int = 0
+    selected_bytes: int = 0
+    selected_runs: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDone(Event):
+    """A stage of a job ended.
+
+    Attributes:
+        stage: ``"view"`` (flush, quiet window, snapshot), ``"scan"``, ``"plan"``, ``"copy"``,
+            ``"closing"``, ``"catalog"``, ``"check"``.
+        took_s: how long it took.
+    """
+
+    kind: ClassVar[str] = "stage"
+    stage: str
+    took_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +260,7 @@ class ListDone(Event):
         command: its number in the plan, from 0.
         commands: lists of the plan.
         moved_bytes: what the copy manager moved for it.
+        inline_bytes: what the host sent for it.
         took_s: how long it took.
     """
 
@@ -238,6 +268,7 @@ class ListDone(Event):
     command: int
     commands: int
     moved_bytes: int
+    inline_bytes: int
     took_s: float
 
 
@@ -251,8 +282,10 @@ class Checked(Event):
         checked: what was compared, sentences.
         not_checked: what was not, and why, sentences.
         checked_bytes: bytes compared.
+        checked_pieces: pieces compared, each with a digest of its own.
         mismatches: pieces that differ.
         files: paths that they hit, at most some hundred.
+        files_total: how many there are.
     """
 
     kind: ClassVar[str] = "checked"
@@ -261,8 +294,10 @@ class Checked(Event):
     checked: tuple[str, ...]
     not_checked: tuple[str, ...] = ()
     checked_bytes: int = 0
+    checked_pieces: int = 0
     mismatches: int = 0
     files: tuple[str, ...] = ()
+    files_total: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

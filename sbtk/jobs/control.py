@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from types import FrameType
 
 from sbtk.errors import CancelledError
 
@@ -67,3 +71,26 @@ class Control:
             time.sleep(pause_s)  # the cancellation is known: whoever waits now waits for its end
         else:
             self._cancel.wait(pause_s)
+
+
+@contextlib.contextmanager
+def interrupts_cancel(control: Control) -> Iterator[None]:
+    """While the body runs, Ctrl-C cancels through ``control``, so that copies are aborted first.
+
+    A second Ctrl-C interrupts at once. In other threads than the main one this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        signal.signal(signal.SIGINT, before)
+        control.cancel()
+
+    signal.signal(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

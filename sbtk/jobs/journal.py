@@ -1,0 +1,123 @@
+"""The journal of a run: its plan, and ahead of each command list that it begins.
+
+``plan.sbtkplan`` is the plan, ``job.json`` what else the job knows, ``lists.jsonl`` one line when a
+list begins and one when it has ended, ``digests.bin`` what the mover answered, 32 bytes a segment.
+A run that was killed goes on at the first list that has not ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbtk.errors import JobError, SbtkError
+from sbtk.plan.model import DIGEST_BYTES, Plan
+from sbtk.plan.store import from_bytes, to_bytes
+
+PLAN_NAME, JOB_NAME, LISTS_NAME, DIGESTS_NAME = (
+    "plan.sbtkplan", "job.json", "lists.jsonl", "digests.bin",
+)  # fmt: skip
+
+
+class Journal:
+    """What a run has begun and ended; opened by one process at a time.
+
+    Attributes:
+        job: what the job knows beside its plan.
+        plan: what is carried out.
+        first_open: the first list that has not ended.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any], plan: Plan, first_open: int) -> None:
+        self.job = job
+        self.plan = plan
+        self.first_open = first_open
+        self._folder = folder
+        self._lists: TextIO | None = None
+
+    @classmethod
+    def begin(cls, folder: Path, job: dict[str, Any], plan: Plan) -> Journal:
+        """Put a plan on record before anything of it is carried out.
+
+        Raises:
+            JobError: the folder cannot be written.
+        """
+        try:
+            for name, content in (
+                (PLAN_NAME, to_bytes(plan)),
+                (JOB_NAME, json.dumps(job, indent=1, default=str).encode()),
+                (DIGESTS_NAME, b""),
+                (LISTS_NAME, b""),
+            ):
+                with (folder / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise JobError(f"the journal cannot be written: {error.strerror}") from error
+        return cls(folder, job, plan, 0)
+
+    @classmethod
+    def load(cls, folder: Path) -> Journal:
+        """The journal of a run that did not end.
+
+        Raises:
+            JobError: there is none, or it is damaged.
+        """
+        try:
+            job = json.loads((folder / JOB_NAME).read_text())
+            plan = from_bytes((folder / PLAN_NAME).read_bytes())
+            ended = set()
+            for line in (folder / LISTS_NAME).read_text().splitlines():
+                try:
+                    ended.add(int(json.loads(line).get("ended", -1)))
+                except ValueError:
+                    break  # the line that was being written when the run was killed
+        except (OSError, ValueError, SbtkError) as error:
+            raise JobError(
+                f"run {folder.name} cannot be resumed: it was not copying yet ({error})",
+                hint="Start it again",
+            ) from error
+        first_open = 0
+        while first_open in ended:
+            first_open += 1
+        return cls(folder, job, plan, first_open)
+
+    def begins(self, command: int) -> None:
+        """Write ahead that a list is about to be sent."""
+        self._line({"begins": command})
+
+    def ended(self, command: int, first_segment: int, digests: NDArray[np.uint8]) -> None:
+        """Note that a list ended well, and its digests: (segments, 32), zeros where none."""
+        if digests.size and digests.any():
+            with (self._folder / DIGESTS_NAME).open("r+b") as file:
+                file.seek(first_segment * DIGEST_BYTES)
+                file.write(digests.tobytes())
+        self._line({"ended": command})
+        self.first_open = command + 1
+
+    def digests(self) -> NDArray[np.uint8]:
+        """(segments, 32) uint8: what was noted, zeros for the rest."""
+        held = np.zeros((len(self.plan.segments), DIGEST_BYTES), np.uint8)
+        raw = np.frombuffer((self._folder / DIGESTS_NAME).read_bytes(), np.uint8)
+        rows = min(raw.size // DIGEST_BYTES, len(held))
+        held[:rows] = raw[: rows * DIGEST_BYTES].reshape(-1, DIGEST_BYTES)
+        return held
+
+    def close(self) -> None:
+        """Close its files; the journal stays."""
+        if self._lists is not None:
+            self._lists.close()
+            self._lists = None
+
+    def _line(self, values: dict[str, int]) -> None:
+        # Not synchronised with the disk: what a power failure takes away is copied once more.
+        if self._lists is None:
+            self._lists = (self._folder / LISTS_NAME).open("a")
+        self._lists.write(json.dumps(values) + "\n")
+        self._lists.flush()
