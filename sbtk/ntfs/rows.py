@@ -52,10 +52,12 @@ class Rows:
     """Columns of the whole $MFT, as ``Chunk`` names them; record numbers instead of indexes.
 
     ``*_ends`` columns of a chunk became ``*_offsets``: (n + 1,) int64, the first one 0.
+    ``status`` has one row for every record, in use or not.
     """
 
     record_count: int
     already_fixed: int
+    status: Array
     status_counts: npt.NDArray[np.int64]
     faulty_record: Array
     fault: Array
@@ -119,6 +121,7 @@ class RowsBuilder:
         for offsets in self._offsets.values():
             offsets.append(np.zeros(1, np.int64))
         self._times = {name: Column(np.int64, record_count) for name in TIMES}
+        self._status = Column(np.uint8, record_count)
         self._faulty = Column(np.int64, 0)
         self._fault = Column(np.uint8, 0)
         self._already_fixed = 0
@@ -135,6 +138,7 @@ class RowsBuilder:
             column.append_shifted(getattr(chunk, name), first_record)
         for place, times in enumerate(self._times.values()):
             times.append(chunk.times[:, place])
+        self._status.append(chunk.status)
         faulty = np.flatnonzero(chunk.fault)
         self._faulty.append_shifted(faulty, first_record)
         self._fault.append(chunk.fault[faulty])
@@ -153,6 +157,7 @@ class RowsBuilder:
         return Rows(
             record_count=self._record_count,
             already_fixed=self._already_fixed,
+            status=self._status.finish(),
             status_counts=self._status_counts,
             faulty_record=self._faulty.finish(),
             fault=self._fault.finish(),
