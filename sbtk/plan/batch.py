@@ -20,7 +20,6 @@ from sbtk.plan.model import (
     EMBEDDED_TO_STREAM,
     HOST,
     HOST_WRITE,
-    INLINE,
     INLINE_TO_STREAM,
     NO_FETCHES,
     Commands,
@@ -76,12 +75,23 @@ class Rules:
 
 @dataclass(frozen=True)
 class Cut:
-    """Pieces cut to segments, in their order: piece, offset in it, length, and ``loops`` class."""
+    """Pieces cut to segments, in their order.
 
-    piece: Int64Array
-    offset: Int64Array
+    Attributes:
+        archive: (n,) first byte in the archive.
+        length: (n,) bytes.
+        origin: (n,) first byte on the LUN, or of inline.
+        what: (n,) uint8, a class of ``loops``.
+    """
+
+    archive: Int64Array
     length: Int64Array
+    origin: Int64Array
     what: UInt8Array
+
+    def taken(self, rows: Int64Array) -> Cut:
+        """These rows, in this order."""
+        return Cut(self.archive[rows], self.length[rows], self.origin[rows], self.what[rows])
 
 
 def rules(
@@ -257,15 +267,15 @@ def to_tape(
     return made, Commands(first, np.where(host > 0, HOST, COPY).astype(np.uint8)), fetches
 
 
-def _origins(pieces: Pieces, cut: Cut, inline_bytes: int) -> tuple[Int64Array, Fetches]:
-    """Where each segment's bytes come from; fetched ones get inline addresses of their own."""
-    origin = pieces.origin_bytes[cut.piece] + cut.offset
-    fetched = np.flatnonzero(cut.what == loops.FETCHED)
-    fetched_length = cut.length[fetched]
-    inline_start = inline_bytes + np.cumsum(fetched_length) - fetched_length
-    fetches = Fetches(inline_start, origin[fetched], fetched_length)
-    origin[fetched] = inline_start
-    return origin, fetches
+def _fetches(cut: Cut, inline_bytes: int) -> Fetches:
+    """Give what has to be fetched inline addresses of its own, in the order of execution."""
+    rows = np.flatnonzero(cut.what == loops.FETCHED)
+    if not rows.size:
+        return NO_FETCHES
+    length = cut.length[rows]
+    fetches = Fetches(inline_bytes + np.cumsum(length) - length, cut.origin[rows], length)
+    cut.origin[rows] = fetches.inline_start_bytes
+    return fetches
 
 
 def to_disk(
@@ -288,68 +298,49 @@ def to_disk(
     if digests:
         require(limits, DIGEST + BLOCK_TO_BLOCK, "make digests")
     cut = split_pieces(pieces, target, limit)
-    copied = np.flatnonzero(cut.what <= loops.PART)
     sent = np.flatnonzero(cut.what >= loops.SENT)
-    length = cut.length[copied]
-    descriptor = np.where(cut.what[copied] == loops.PART, 32, 28)
+    copied = np.flatnonzero(cut.what <= loops.PART)
+    moved = cut.taken(copied) if sent.size else cut
+    descriptor = np.where(moved.what == loops.PART, 32, 28)
     command_of = np.empty(copied.size, np.int64)
     load(copied.size).pack_disk(
-        length, descriptor, limit.max_segments, limit.list_room, limit.cap_bytes, command_of
+        moved.length, descriptor, limit.max_segments, limit.list_room, limit.cap_bytes, command_of
     )
     order, window, by_host = _in_windows(cut, copied, sent, command_of)
     starts = np.flatnonzero(np.diff(window * 2 + (1 - by_host), prepend=-1))
     first = np.append(starts, order.size)
-    ordered = Cut(cut.piece[order], cut.offset[order], cut.length[order], cut.what[order])
-    origin, fetches = _origins(pieces, ordered, inline_bytes)
+    cut = cut.taken(order) if sent.size else cut
+    fetches = _fetches(cut, inline_bytes)
     extra = DIGEST if digests else 0
     codes = np.array(
         [BLOCK_TO_BLOCK + extra, BLOCK_OFFSET_TO_BLOCK + extra, HOST_WRITE, HOST_WRITE], np.uint8
     )
     made = Segments(
-        codes[cut.what[order]],
-        pieces.archive_start_bytes[cut.piece[order]] + cut.offset[order],
-        cut.length[order],
-        origin,
-        np.zeros(order.size, np.int64),
+        codes[cut.what], cut.archive, cut.length, cut.origin, np.zeros(order.size, np.int64)
     )
     kind = np.where(by_host[starts] > 0, HOST, COPY).astype(np.uint8)
     return made, Commands(first, kind), fetches
 
 
 def split_pieces(pieces: Pieces, target: Target, limit: Rules) -> Cut:
-    """Cut pieces for block->block copies: whole units, and what is left of each.
-
-    A piece that does not begin on a block at both ends has no whole units: byte-offset segments
-    carry all of it, or the host does.
-    """
-    length = pieces.length_bytes
-    inline = pieces.kind == INLINE
-    aligned = (pieces.origin_bytes % limit.block_bytes == 0) & (
-        (pieces.archive_start_bytes + target.start_bytes) % target.block_bytes == 0
-    )
-    whole = np.where(aligned & ~inline, length // limit.unit_bytes * limit.unit_bytes, 0)
-    rest = length - whole
-    pieces_of = -(-whole // limit.max_segment_bytes)
-    if not rest.any() and (pieces_of == 1).all():
-        rows = np.arange(length.size, dtype=np.int64)
-        zero = np.zeros(length.size, np.int64)
-        return Cut(rows, zero, length, np.zeros(length.size, np.uint8))
-    most_rest = np.where(inline, np.int64(1) << 62, MAX_OFFSET_BYTES // 4096 * 4096)
-    rests = -(-rest // most_rest)
-    count = pieces_of + rests
-    piece = np.repeat(np.arange(length.size, dtype=np.int64), count)
-    index = np.arange(piece.size) - np.repeat(np.cumsum(count) - count, count)
-    is_rest = index >= pieces_of[piece]
-    offset = np.where(
-        is_rest,
-        whole[piece] + (index - pieces_of[piece]) * most_rest[piece],
-        index * limit.max_segment_bytes,
-    )
-    end = np.where(is_rest, length[piece], whole[piece])
-    step = np.where(is_rest, most_rest[piece], limit.max_segment_bytes)
-    what = np.where(is_rest, loops.PART if limit.parts else loops.FETCHED, loops.WHOLE)
-    what = np.where(inline[piece], loops.SENT, what).astype(np.uint8)
-    return Cut(piece, offset, np.minimum(step, end - offset), what)
+    """Cut pieces for block->block copies, see ``loops.cut_pieces``."""
+    start = pieces.archive_start_bytes
+    if target.start_bytes:
+        start = start + target.start_bytes
+    given = (
+        start, pieces.length_bytes, pieces.kind, pieces.origin_bytes, limit.block_bytes,
+        target.block_bytes, limit.unit_bytes, limit.max_segment_bytes,
+        MAX_OFFSET_BYTES // 4096 * 4096, limit.parts,
+    )  # fmt: skip
+    cut = load(len(pieces)).cut_pieces
+    none = np.empty(0, np.int64)
+    rows = cut(*given, none, none, none, np.empty(0, np.uint8))
+    archive, length, origin = (np.empty(rows, np.int64) for _ in range(3))
+    what = np.empty(rows, np.uint8)
+    cut(*given, archive, length, origin, what)
+    if target.start_bytes:
+        archive -= target.start_bytes
+    return Cut(archive, length, origin, what)
 
 
 def _in_windows(
@@ -379,8 +370,10 @@ def _in_windows(
         )
     else:
         window_of_sent = np.zeros(sent.size, np.int64)
-    rows = np.concatenate([sent, copied])
-    window = np.concatenate([window_of_sent, command_of])
-    by_host = np.concatenate([np.ones(sent.size, np.uint8), np.zeros(copied.size, np.uint8)])
-    order = np.lexsort((rows, 1 - by_host, window))
-    return rows[order], window[order], by_host[order]
+    # Both ascend, and so do their windows: writes go in front of the first copy of their window.
+    place = np.searchsorted(command_of, window_of_sent)
+    return (
+        np.insert(copied, place, sent),
+        np.insert(command_of, place, window_of_sent),
+        np.insert(np.zeros(copied.size, np.uint8), place, 1),
+    )

@@ -221,6 +221,66 @@ def pack_tape(
     return segments, commands, fetched
 
 
+def cut_pieces(
+    start: Int64Array,
+    length: Int64Array,
+    kind: NDArray[np.uint8],
+    origin: Int64Array,
+    lun_block: int,
+    disk_block: int,
+    unit: int,
+    max_segment: np.int64,
+    max_rest: np.int64,
+    parts: bool,
+    seg_archive: Int64Array,
+    seg_length: Int64Array,
+    seg_origin: Int64Array,
+    seg_class: NDArray[np.uint8],
+) -> int:
+    """Cut pieces for copies between disks: whole units, and what is left of each.
+
+    A piece that does not begin on a block at both ends has no whole units: byte-offset segments
+    carry all of it, or the host does.
+
+    Args:
+        start: (n,) bytes on the archive's disk.
+        length, kind, origin: (n,) the pieces.
+        lun_block, disk_block: bytes a block at both ends.
+        unit: what lengths of ``WHOLE`` segments are multiples of.
+        max_segment, max_rest: most bytes of a ``WHOLE`` segment, and of any other.
+        parts: 0Ah may be used for parts of blocks.
+        seg_archive, seg_length, seg_origin, seg_class: results; empty to count.
+
+    Returns:
+        Number of segments.
+    """
+    fill = seg_archive.size > 0
+    count = 0
+    for row in range(length.size):
+        at = np.int64(0)
+        inline = kind[row] == PIECE_INLINE
+        whole = np.int64(0)
+        if not inline and origin[row] % lun_block == 0 and start[row] % disk_block == 0:
+            whole = length[row] // unit * unit
+        while at < length[row]:
+            if at < whole:
+                take = min(whole - at, max_segment)
+                what = WHOLE
+            else:
+                take = min(length[row] - at, max_rest)
+                what = SENT if inline else PART if parts else FETCHED
+                if inline:
+                    take = length[row]
+            if fill:
+                seg_archive[count] = start[row] + at
+                seg_length[count] = take
+                seg_origin[count] = origin[row] + at
+                seg_class[count] = what
+            count += 1
+            at += take
+    return count
+
+
 def pack_disk(
     length: Int64Array,
     descriptor: Int64Array,

@@ -269,9 +269,9 @@ def _from_disk(reads: Reads, source: Target, limit: batch.Rules) -> tuple[Segmen
     command_of = _number(cut.length, descriptor, limit, by_host)
     segments = Segments(
         codes[cut.what],
-        reads.start[cut.piece] + cut.offset,
+        cut.archive,
         cut.length,
-        reads.lun[cut.piece] + cut.offset,
+        cut.origin,
         np.zeros(cut.length.size, np.int64),
     )
     return segments, _commands(command_of, by_host)

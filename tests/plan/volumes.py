@@ -94,11 +94,25 @@ class Shape:
             bits[start : start + count] = 1
         return np.packbits(bits, bitorder="little")
 
-    def plan(self, target: Target, manager: Limits, **options) -> Plan:
+    def plan(
+        self,
+        target: Target,
+        manager: Limits,
+        *,
+        tables: Tables | None = None,
+        bitmap=None,
+        **options,
+    ) -> Plan:
         return plan_tables(
-            self.tables, self.bitmap, self.geometry, target, manager, options=Options(**options),
-            facts=FACTS, partition_table=self.partition_table,
-        )  # fmt: skip
+            tables or self.tables,
+            self.bitmap if bitmap is None else bitmap,
+            self.geometry,
+            target,
+            manager,
+            options=Options(**options),
+            facts=FACTS,
+            partition_table=self.partition_table,
+        )
 
 
 def shape(
