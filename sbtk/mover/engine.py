@@ -7,8 +7,7 @@ means stands in ``work``; how it fails, in ``copy_abort``.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -66,12 +65,10 @@ class CopyResources:
 
     Attributes:
         workers: threads that read ahead and hash.
-        clock: seconds, to tell slow disks from cached ones.
         buffers: large aligned buffers.
     """
 
     workers: Executor
-    clock: Callable[[], float] = time.perf_counter
     buffers: BufferPool = field(default_factory=BufferPool)
 
 
@@ -109,7 +106,7 @@ class Engine:
         self._cancel = cancel
         self._planner = WorkPlanner(resolver, limits, command.inline)
         self._queues = Queues()
-        self._ahead = ReadAhead(resources.buffers, resources.workers, resources.clock)
+        self._ahead = ReadAhead(resources.buffers, resources.workers)
         self._sink: Sink | None = None
         self._planned_bytes = 0
         self._before_bytes = 0

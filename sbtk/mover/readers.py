@@ -1,8 +1,8 @@
 """Where a copy's bytes come from: whole blocks of disks, read ahead; records of tapes, in turn.
 
 Readers yield views of large aligned buffers. A view is valid until the next one is asked for.
-Slow disks are read ahead of the segment in work by worker threads, never past a write that could
-change what is read (xcopy.md 3.2); tapes only within a segment.
+Disks are read ahead of the segment in work by worker threads, never past a write that could change
+what is read (xcopy.md 3.2); tapes only within a segment.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
+from functools import partial
 
 from sbtk.errors import SbtkError
 from sbtk.mover.base import BlockUnit, CheckCondition
@@ -24,7 +25,6 @@ SMALL_BYTES = 128 << 10
 """Below this a thread costs more than it saves."""
 
 _DEPTH = 3
-_CACHE_BYTES_A_S = 1 << 30  # what is read slower than this comes from a device
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,12 @@ def chunks(unit: BlockUnit, start_byte: int, count_bytes: int) -> Iterator[Block
 
 
 class ReadAhead:
-    """Reads disks in the order that was announced; from slow ones before it is needed.
+    """Reads disks in the order that was announced, a few buffers before they are needed."""
 
-    What comes out of a cache is read where it is used, in the same processor's cache. As soon as
-    a read is slower than that, workers keep a few buffers ahead.
-    """
-
-    def __init__(self, buffers: BufferPool, workers: Executor, clock: Callable[[], float]) -> None:
+    def __init__(self, buffers: BufferPool, workers: Executor) -> None:
         self._buffers = buffers
         self._workers = workers
-        self._clock = clock
-        self._slow = False
         self._upcoming: Iterator[BlockChunk] = iter(())
-        self._next: BlockChunk | None = None
         self._queue: deque[tuple[BlockChunk, memoryview, Future[None]]] = deque()
 
     def expect(self, upcoming: Iterable[BlockChunk]) -> None:
@@ -69,15 +62,6 @@ class ReadAhead:
         self.close()
         self._upcoming = iter(upcoming)
 
-    def close(self) -> None:
-        """Wait for the reads that are under way and drop what they read."""
-        wait([future for _, _, future in self._queue])
-        for _, buffer, _ in self._queue:
-            self._buffers.give(buffer)
-        self._queue.clear()
-        self._upcoming = iter(())
-        self._next = None
-
     def take(self, chunk: BlockChunk) -> memoryview:
         """A buffer that begins with the chunk's bytes; ``give`` it back.
 
@@ -85,22 +69,26 @@ class ReadAhead:
             CheckCondition: the disk failed (or what else its ``read_blocks`` raises).
         """
         if chunk.length_bytes >= SMALL_BYTES:
-            if self._slow:
-                self._fill_up()
+            self._fill_up()
             if self._queue and self._queue[0][0] == chunk:
                 _, buffer, future = self._queue.popleft()
-                if self._slow:
-                    self._fill_up()
+                self._fill_up()
                 return self._filled(buffer, future.result)
-            if not self._queue and self._peek() == chunk:
-                self._next = None
         buffer = self._buffers.take()
         view = buffer[: chunk.length_bytes]
-        return self._filled(buffer, lambda: self._read_now(chunk, view))
+        return self._filled(buffer, partial(chunk.unit.read_blocks, chunk.lba, view))
 
     def give(self, buffer: memoryview) -> None:
         """Take a buffer back."""
         self._buffers.give(buffer)
+
+    def close(self) -> None:
+        """Wait for the reads that are under way and drop what they read."""
+        wait([future for _, _, future in self._queue])
+        for _, buffer, _ in self._queue:
+            self._buffers.give(buffer)
+        self._queue.clear()
+        self._upcoming = iter(())
 
     def _filled(self, buffer: memoryview, fill: Callable[[], None]) -> memoryview:
         """The buffer, once ``fill`` has filled it; it goes back if that fails."""
@@ -111,27 +99,15 @@ class ReadAhead:
             raise
         return buffer
 
-    def _read_now(self, chunk: BlockChunk, view: memoryview) -> None:
-        begun_s = self._clock()
-        chunk.unit.read_blocks(chunk.lba, view)
-        if chunk.length_bytes >= SMALL_BYTES:
-            # Any worker may say so, about any chunk: it is a hint and needs no lock.
-            self._slow = self._clock() - begun_s > chunk.length_bytes / _CACHE_BYTES_A_S
-
-    def _peek(self) -> BlockChunk | None:
-        if self._next is None:
-            self._next = next(self._upcoming, None)
-        return self._next
-
     def _fill_up(self) -> None:
         while len(self._queue) < _DEPTH:
-            chunk = self._peek()
+            chunk = next(self._upcoming, None)
             if chunk is None:
                 return
-            self._next = None
             buffer = self._buffers.take()
             view = buffer[: chunk.length_bytes]
-            self._queue.append((chunk, buffer, self._workers.submit(self._read_now, chunk, view)))
+            future = self._workers.submit(chunk.unit.read_blocks, chunk.lba, view)
+            self._queue.append((chunk, buffer, future))
 
 
 def read_disk(

@@ -1,6 +1,5 @@
 """The data path: large copies in both directions, digests, reading ahead, memory, tape images."""
 
-import itertools
 import random
 from dataclasses import replace
 
@@ -48,7 +47,7 @@ def test_any_bytes_to_any_bytes(tmp_path, code, skip, to_skip):
     source, target = file_disk(tmp_path / "a", DATA), file_disk(tmp_path / "b", b"." * len(DATA))
     with Rig(source, target) as rig:
         step = seg.BlockBytesToBlockBytes(code, False, 0, 1, count, 3, 5, skip, to_skip)
-        assert slow_disks(rig).copy(step) is None
+        assert rig.copy(step) is None
         first, start = 3 * 512 + skip, 5 * 512 + to_skip
         moved = DATA[first : first + count]
         wanted = bytearray(b"." * len(DATA))
@@ -137,7 +136,7 @@ def test_memory_is_constant_and_reads_are_large(tmp_path):
         file.truncate(32 * MIB)
     source = Watched(file_disk_of(tmp_path / "a"))
     target = Watched(file_disk(tmp_path / "b", bytes(32 * MIB)))
-    with slow_disks(Rig(source, target)) as rig:
+    with Rig(source, target) as rig:
         assert rig.copy(seg.BlockBytesToBlockBytes(0xCA, False, 0, 1, 32 * MIB, 0, 0)) is None
     assert len(source.buffers) <= 6
     steps = [(lba, CHUNK_BYTES) for lba in range(0, 32 * MIB // 512, CHUNK_BYTES // 512)]
@@ -151,19 +150,13 @@ def file_disk_of(path):
     return BlockLun(path)
 
 
-def slow_disks(rig):
-    """By this clock every read takes a second: the disks are worth reading ahead."""
-    rig.target._manager._resources.clock = itertools.count().__next__
-    return rig
-
-
 def test_reads_run_ahead_of_the_segment_in_work(tmp_path):
     """The second segment's read begins before the first one's write has ended."""
     source, target = Watched(file_disk(tmp_path / "a", DATA)), file_disk(tmp_path / "b", DATA)
     seen = []
     real = target.write_blocks
     target.write_blocks = lambda lba, data: (seen.append((lba, len(source.calls))), real(lba, data))
-    with slow_disks(Rig(source, target)) as rig:
+    with Rig(source, target) as rig:
         steps = [seg.BlockToBlock(2, source=0, destination=1, blocks=512, source_lba=512 * n,
                                   destination_lba=512 * n) for n in range(8)]  # fmt: skip
         assert rig.copy(*steps) is None
@@ -172,12 +165,11 @@ def test_reads_run_ahead_of_the_segment_in_work(tmp_path):
     assert (tmp_path / "b").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("slow", [False, True])
-def test_a_disk_that_is_read_and_written_is_not_read_ahead(tmp_path, slow):
+def test_a_disk_that_is_read_and_written_is_not_read_ahead(tmp_path):
     """A chain of large segments on one disk: each sees what the one before it wrote."""
     disk = Watched(file_disk(tmp_path / "a", DATA))
     blocks = 4096  # 2 MiB
-    with slow_disks(Rig(disk)) if slow else Rig(disk) as rig:
+    with Rig(disk) as rig:
         chain = [
             seg.BlockToBlock(2, source=0, destination=0, blocks=blocks, source_lba=blocks * n,
                              destination_lba=blocks * (n + 1)) for n in range(3)
@@ -198,7 +190,7 @@ def test_a_disk_that_is_read_and_written_is_not_read_ahead(tmp_path, slow):
 )
 def test_ranges_that_reach_into_themselves(tmp_path, first, to, count, fine):
     disk = file_disk(tmp_path / "a", DATA)
-    with slow_disks(Rig(disk)) as rig:
+    with Rig(disk) as rig:
         stopped = rig.copy(seg.BlockBytesToBlockBytes(0x0A, False, 0, 0, count, first, to))
         wanted = bytearray(DATA)
         if fine:
@@ -209,15 +201,14 @@ def test_ranges_that_reach_into_themselves(tmp_path, first, to, count, fine):
         assert (tmp_path / "a").read_bytes() == wanted
 
 
-@pytest.mark.parametrize("slow", [False, True])
-def test_an_error_read_ahead_is_told_when_its_segment_comes(tmp_path, slow):
+def test_an_error_read_ahead_is_told_when_its_segment_comes(tmp_path):
     def broken(lba, blocks):
         if lba <= 5000 < lba + blocks:
             raise CheckCondition(sense.fixed(codes.MEDIUM_ERROR, *codes.UNRECOVERED_READ_ERROR))
 
     source = Watched(file_disk(tmp_path / "a", DATA), before_read=broken)
     target = file_disk(tmp_path / "b", bytes(len(DATA)))
-    with slow_disks(Rig(source, target)) if slow else Rig(source, target) as rig:
+    with Rig(source, target) as rig:
         steps = [seg.BlockToBlock(2, source=0, destination=1, blocks=1024, source_lba=1024 * n,
                                   destination_lba=1024 * n) for n in range(8)]  # fmt: skip
         stopped = rig.copy(*steps)
