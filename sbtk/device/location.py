@@ -216,13 +216,17 @@ def open_transport(location: Location) -> Transport:
     """The path to a logical unit; credentials come from the settings (``SBTK_ISCSI_*``).
 
     Raises:
-        LocationError: not an iSCSI location, or one that this build has no transport for.
+        LocationError: a file or cartridge, or a SCSI node that cannot be used.
         TransportError: no connection, or the target refuses the login.
     """
+    if location.kind == "sg":
+        from sbtk.transport.sgio import SgTransport
+
+        return SgTransport(location.path)
     if location.kind != "iscsi":
         raise LocationError(
-            f"{location} needs a SCSI transport, which this build of sbtk does not have",
-            hint="Read it through the block device that the kernel made for it (lsblk -S)",
+            f"{location} is no SCSI device",
+            hint=f"Name {_ISCSI_FORM} or /dev/sgN; files and cartridges need no transport",
         )
     from sbtk.scsi.iscsi_login import Chap
     from sbtk.settings import settings
@@ -262,6 +266,14 @@ def open_ntfs(text: str) -> OpenedVolume:
     except BaseException:
         disk.close()
         raise
+
+
+def find_ntfs(text: str, disk: BlockDevice) -> OpenedVolume:
+    """The NTFS volume on a device that is open already, such as a snapshot of ``text``.
+
+    The same errors as ``open_ntfs``; the device stays open where one is raised.
+    """
+    return _find_ntfs(parse(text), disk)
 
 
 def _find_ntfs(location: Location, disk: BlockDevice) -> OpenedVolume:

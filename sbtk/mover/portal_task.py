@@ -22,6 +22,7 @@ class Task:
         received_bytes: how much of ``buffer`` is there, from its start.
         solicited_bytes: up to where data have been asked for, or may come unasked.
         r2t_sn: R2Ts sent.
+        data_sn: DataSN that the next Data-Out of this sequence carries.
         unsolicited_open: unsolicited Data-Out PDUs are still to come.
         aborted: a task management function has ended it: nothing is answered.
     """
@@ -32,6 +33,7 @@ class Task:
     received_bytes: int = 0
     solicited_bytes: int = 0
     r2t_sn: int = 0
+    data_sn: int = 0
     unsolicited_open: bool = False
     aborted: bool = False
 
@@ -50,11 +52,13 @@ class Task:
 
         Raises:
             RemoteScsiError: it does not follow what came before (DataPDUInOrder, 13.18), or
-                exceeds what was asked for.
+                exceeds what was asked for, or a PDU is missing (DataSN, 11.7.5).
         """
         end_bytes = pdu.buffer_offset_bytes + pdu.data_bytes
         if pdu.buffer_offset_bytes != self.received_bytes or end_bytes > self.solicited_bytes:
             raise RemoteScsiError("Data-Out that was not asked for")
+        if pdu.data_sn != self.data_sn:
+            raise RemoteScsiError(f"DataSN {pdu.data_sn} where {self.data_sn} was due")
         return memoryview(self.buffer)[pdu.buffer_offset_bytes : end_bytes]
 
     def took(self, pdu: DataOut) -> None:
@@ -64,6 +68,7 @@ class Task:
             RemoteScsiError: it closes its sequence before all of it is there.
         """
         self.received_bytes += pdu.data_bytes
+        self.data_sn = 0 if pdu.final else self.data_sn + 1
         if self.unsolicited_open:
             self.unsolicited_open = not pdu.final
             if pdu.final:
@@ -118,7 +123,10 @@ def answers(
     """
     expected = task.command.expected_transfer_bytes if task.command.read else 0
     data = memoryview(response.data_in)
-    moved = len(task.buffer) if task.command.write else len(data)
+    moved = len(data)
+    if task.command.write:
+        wanted_out = response.wanted_out_bytes
+        moved = len(task.buffer) if wanted_out is None else wanted_out
     wanted = task.command.expected_transfer_bytes
     overflow, underflow = moved > wanted, moved < wanted
     residual = abs(moved - wanted)

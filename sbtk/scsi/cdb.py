@@ -12,6 +12,18 @@ from typing import Annotated
 from sbtk.errors import RemoteScsiError
 from sbtk.scsi import cdb_copy
 from sbtk.scsi.cdb_base import COMMANDS, Cdb
+from sbtk.scsi.cdb_compare import (
+    CompareAndWrite,
+    OrWrite16,
+    Prefetch10,
+    Prefetch16,
+    Verify10,
+    Verify12,
+    Verify16,
+    WriteAndVerify10,
+    WriteAndVerify12,
+    WriteAndVerify16,
+)
 from sbtk.scsi.layout import Bits, ByteView, Flag, UInt
 from sbtk.scsi.sense_codes import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB
 
@@ -206,17 +218,6 @@ class Write10(Read10):
 
 
 @dataclass(frozen=True)
-class Verify10(Cdb):
-    """SBC-3 5.28; BYTCHK 00b only checks that the medium can be read."""
-
-    OPCODE, NAME, DEVICE_TYPE = 0x2F, "VERIFY(10)", 0x00
-    protect: Annotated[int, Bits(1, 7, 5)] = 0
-    byte_check: Annotated[int, Bits(1, 2, 1)] = 0
-    lba: Annotated[int, UInt(2, 4)] = 0
-    blocks: Annotated[int, UInt(7, 2)] = 0
-
-
-@dataclass(frozen=True)
 class SynchronizeCache10(Cdb):
     """SBC-3 5.26."""
 
@@ -267,17 +268,6 @@ class Write16(Read16):
 
 
 @dataclass(frozen=True)
-class Verify16(Cdb):
-    """SBC-3 5.31; BYTCHK 00b only checks that the medium can be read."""
-
-    OPCODE, NAME, DEVICE_TYPE = 0x8F, "VERIFY(16)", 0x00
-    protect: Annotated[int, Bits(1, 7, 5)] = 0
-    byte_check: Annotated[int, Bits(1, 2, 1)] = 0
-    lba: Annotated[int, UInt(2, 8)] = 0
-    blocks: Annotated[int, UInt(10, 4)] = 0
-
-
-@dataclass(frozen=True)
 class SynchronizeCache16(Cdb):
     """SBC-3 5.27."""
 
@@ -295,6 +285,7 @@ class WriteSame16(Cdb):
     protect: Annotated[int, Bits(1, 7, 5)] = 0
     anchor: Annotated[bool, Flag(1, 4)] = False
     unmap: Annotated[bool, Flag(1, 3)] = False
+    no_data: Annotated[bool, Flag(1, 0)] = False  # NDOB, SBC-4: zeros
     lba: Annotated[int, UInt(2, 8)] = 0
     blocks: Annotated[int, UInt(10, 4)] = 0
 
@@ -438,7 +429,11 @@ class Locate16(Cdb):
 
 # -- decoding ----------------------------------------------------------------------------------
 
-__all__ = ["COMMANDS", "Cdb", "cdb_copy", "decode"]
+__all__ = [
+    "COMMANDS", "Cdb", "CompareAndWrite", "OrWrite16", "Prefetch10", "Prefetch16", "Verify10",
+    "Verify12", "Verify16", "WriteAndVerify10", "WriteAndVerify12", "WriteAndVerify16", "cdb_copy",
+    "decode",
+]  # fmt: skip
 
 
 def decode(cdb: ByteView, device_type: int = 0x00) -> Cdb:

@@ -35,11 +35,14 @@ class Response:
         status: SCSI status byte (SAM-5 5.3.1).
         data_in: bytes the device returned, never more than were asked for.
         sense: raw sense data, empty unless status is CHECK CONDITION.
+        wanted_out_bytes: what the command takes by its CDB, where that may differ from what was
+            sent; None elsewhere. A target's own: it makes residual counts of it.
     """
 
     status: int = GOOD
     data_in: ByteView = b""
     sense: bytes = b""
+    wanted_out_bytes: int | None = None
 
 
 class Transport(Protocol):

@@ -87,10 +87,61 @@ def test_writes_change_these_bytes_and_no_others(lun, path, block_bytes, kind):
         assert run(lun, at(kind, lba, blocks), data) == (None, b"")
         want[lba * block_bytes : (lba + blocks) * block_bytes] = data
     assert path.read_bytes() == want
-    for lba, blocks, data_blocks in ((BLOCKS - 1, 2, 2), (0, 2, 1), (0, 1, 2), (0, 1, 0)):
-        seen = run(lun, at(kind, lba, blocks), bytes(data_blocks * block_bytes))[0]
-        assert seen[0] == 5
+    assert run(lun, at(kind, BLOCKS - 1, 2), bytes(2 * block_bytes))[0][0] == 5
+    answer = lun.execute(at(kind, 0, 1).encode(), b"", 0)
+    assert (answer.status, answer.wanted_out_bytes) == (0, block_bytes)
     assert path.read_bytes() == want
+    for blocks, sent_bytes in ((2, block_bytes), (1, 2 * block_bytes), (2, 2 * block_bytes - 1)):
+        answer = lun.execute(at(kind, 0, blocks).encode(), b"s" * sent_bytes, 0)
+        assert (answer.status, answer.wanted_out_bytes) == (0, blocks * block_bytes)
+        want[:block_bytes] = b"s" * block_bytes
+        assert path.read_bytes() == want
+
+
+def test_compare_and_write_and_its_kin(lun, path, block_bytes):
+    raw = bytearray(path.read_bytes())
+    old, new = bytes(raw[: 2 * block_bytes]), os.urandom(2 * block_bytes)
+    assert run(lun, cdb.CompareAndWrite(lba=0, blocks=2), old + new) == (None, b"")
+    raw[: 2 * block_bytes] = new
+    wrong = bytearray(new)
+    wrong[700] ^= 1
+    for data in (bytes(wrong) + old, old[:-1] + b"?" + old):
+        key, code, _ = run(lun, cdb.CompareAndWrite(lba=0, blocks=2), data)[0]
+        assert (key, code) == (0xE, 0x1D00)
+    assert run(lun, cdb.CompareAndWrite(lba=0, blocks=2), new)[0][:2] == (5, 0x2400)
+    mask = os.urandom(block_bytes)
+    assert run(lun, cdb.OrWrite16(lba=1, blocks=1), mask) == (None, b"")
+    for at_byte in range(block_bytes):
+        raw[block_bytes + at_byte] |= mask[at_byte]
+    for number, kind in enumerate(
+        (cdb.WriteAndVerify10, cdb.WriteAndVerify12, cdb.WriteAndVerify16)
+    ):
+        data = os.urandom(block_bytes)
+        assert run(lun, kind(lba=5 + number, blocks=1, byte_check=number & 1), data) == (None, b"")
+        raw[(5 + number) * block_bytes : (6 + number) * block_bytes] = data
+    assert path.read_bytes() == raw
+    assert lun.execute(cdb.Prefetch10(lba=3, blocks=4).encode(), b"", 0).status == 4
+    assert run(lun, cdb.Prefetch16(lba=BLOCKS, blocks=1))[0][:2] == (5, 0x2100)
+
+
+def test_two_initiators_compare_and_write_one_block(lun, path, block_bytes):
+    """A counter on the disk that both raise: not one increment is lost."""
+    lun.write_blocks(0, memoryview(bytes(block_bytes)))
+
+    def count() -> None:
+        done = 0
+        while done < 200:
+            seen = run(lun, cdb.Read16(lba=0, blocks=1))[1]
+            more = (int.from_bytes(seen, "big") + 1).to_bytes(block_bytes, "big")
+            command = cdb.CompareAndWrite(lba=0, blocks=1)
+            done += run(lun, command, bytes(seen) + more)[0] is None
+
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert int.from_bytes(path.read_bytes()[:block_bytes], "big") == 600
 
 
 @pytest.mark.parametrize("kind", [cdb.Read10, cdb.Read12, cdb.Read16])
@@ -173,7 +224,7 @@ def test_zeros_are_written_where_the_file_system_makes_no_holes(
 
 def test_verify(lun, path, block_bytes):
     raw = path.read_bytes()
-    for kind in (cdb.Verify10, cdb.Verify16):
+    for kind in (cdb.Verify10, cdb.Verify12, cdb.Verify16):
         assert run(lun, kind(lba=0, blocks=BLOCKS)) == (None, b"")
         assert run(lun, kind(lba=0, blocks=BLOCKS + 1))[0] == (5, 0x2100, None)
         data = raw[10 * block_bytes : 13 * block_bytes]
