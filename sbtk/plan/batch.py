@@ -298,18 +298,8 @@ def to_disk(
     if digests:
         require(limits, DIGEST + BLOCK_TO_BLOCK, "make digests")
     cut = split_pieces(pieces, target, limit)
-    sent = np.flatnonzero(cut.what >= loops.SENT)
-    copied = np.flatnonzero(cut.what <= loops.PART)
-    moved = cut.taken(copied) if sent.size else cut
-    descriptor = np.where(moved.what == loops.PART, 32, 28)
-    command_of = np.empty(copied.size, np.int64)
-    load(copied.size).pack_disk(
-        moved.length, descriptor, limit.max_segments, limit.list_room, limit.cap_bytes, command_of
-    )
-    order, window, by_host = _in_windows(cut, copied, sent, command_of)
-    starts = np.flatnonzero(np.diff(window * 2 + (1 - by_host), prepend=-1))
-    first = np.append(starts, order.size)
-    cut = cut.taken(order) if sent.size else cut
+    order, commands = in_windows(cut, limit)
+    cut = cut.taken(order) if (commands.kind == HOST).any() else cut
     fetches = _fetches(cut, inline_bytes)
     extra = DIGEST if digests else 0
     codes = np.array(
@@ -318,8 +308,7 @@ def to_disk(
     made = Segments(
         codes[cut.what], cut.archive, cut.length, cut.origin, np.zeros(order.size, np.int64)
     )
-    kind = np.where(by_host[starts] > 0, HOST, COPY).astype(np.uint8)
-    return made, Commands(first, kind), fetches
+    return made, commands, fetches
 
 
 def split_pieces(pieces: Pieces, target: Target, limit: Rules) -> Cut:
@@ -343,37 +332,14 @@ def split_pieces(pieces: Pieces, target: Target, limit: Rules) -> Cut:
     return Cut(archive, length, origin, what)
 
 
-def _in_windows(
-    cut: Cut, copied: Int64Array, sent: Int64Array, command_of: Int64Array
-) -> tuple[Int64Array, Int64Array, UInt8Array]:
-    """Order of execution: ``(rows of the cut, window of each, 1 where the host does it)``.
-
-    A window is one list and the host's writes in front of it: those whose blocks the list, or a
-    later one, touches.
-    """
-    if not sent.size:
-        return copied, command_of, np.zeros(copied.size, np.uint8)
-    # Rows are in archive order, so "the first copy that shares the write's first block" is the
-    # first copied row behind the one whose block differs. A write shares at most its first block
-    # with a tail in front of it: the row just before it.
-    behind = np.searchsorted(copied, sent)
-    before = np.maximum(behind - 1, 0)
-    has_before = behind > 0
-    if copied.size:
-        row_before = copied[before]
-        touches = has_before & (row_before == sent - 1) & (cut.what[row_before] == loops.PART)
-        behind = np.where(touches, before, behind)
-        window_of_sent = np.where(
-            behind < copied.size,
-            command_of[np.minimum(behind, copied.size - 1)],
-            command_of[-1] + 1,
-        )
-    else:
-        window_of_sent = np.zeros(sent.size, np.int64)
-    # Both ascend, and so do their windows: writes go in front of the first copy of their window.
-    place = np.searchsorted(command_of, window_of_sent)
-    return (
-        np.insert(copied, place, sent),
-        np.insert(command_of, place, window_of_sent),
-        np.insert(np.zeros(copied.size, np.uint8), place, 1),
+def in_windows(cut: Cut, limit: Rules) -> tuple[Int64Array, Commands]:
+    """Rows of a cut in the order of execution, and their commands (see ``loops.pack_disk``)."""
+    kernels = load(cut.length.size)
+    window, order = (np.empty(cut.length.size, np.int64) for _ in range(2))
+    windows = kernels.pack_disk(
+        cut.length, cut.what, limit.max_segments, limit.list_room, limit.cap_bytes, window
     )
+    first, host = np.empty(2 * windows + 1, np.int64), np.empty(2 * windows, np.uint8)
+    count = kernels.order_windows(window, cut.what, order, first, host)
+    kind = np.where(host[:count] > 0, HOST, COPY).astype(np.uint8)
+    return order, Commands(first[: count + 1], kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from sbtk.plan import loops
+from sbtk.plan import kernels_plain
 from sbtk.settings import settings
 
 COMPILED_FROM = 20_000
@@ -12,9 +12,9 @@ COMPILED_FROM = 20_000
 
 
 def load(rows: int) -> ModuleType:
-    """``kernels_numba`` or ``loops``, with the same functions."""
+    """``kernels_numba`` or ``kernels_plain``, with the same functions."""
     if rows < COMPILED_FROM or settings().kernels != "numba":
-        return loops
+        return kernels_plain
     from sbtk.plan import kernels_numba
 
     return kernels_numba

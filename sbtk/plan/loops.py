@@ -32,6 +32,8 @@ EMBEDDED_DESCRIPTOR = 16  # 05h, without its data
 MAX_EMBEDDED = 65024  # whole sectors in a descriptor with a 16-bit length
 WHOLE_DESCRIPTOR = 24  # 00h, 01h
 PART_DESCRIPTOR = 28  # 08h, 09h
+DISK_WHOLE_DESCRIPTOR = 28  # 02h
+DISK_PART_DESCRIPTOR = 32  # 0Ah
 SKIP_DESCRIPTOR = 16  # 06h
 SEEK_DESCRIPTOR = 12  # 12h
 
@@ -283,262 +285,94 @@ def cut_pieces(
 
 def pack_disk(
     length: Int64Array,
-    descriptor: Int64Array,
+    what: NDArray[np.uint8],
     max_segments: int,
     list_room: int,
     cap: int,
-    cmd_of: Int64Array,
+    window: Int64Array,
 ) -> int:
-    """Number the command of each segment of a disk plan: fill a list, begin the next.
+    """Number the window of each segment of a disk plan: fill a list, begin the next.
+
+    A window is one list and what the host does in front of it. A write of the host goes into the
+    window of the next copy; where it shares its first block with a part of a block that is copied
+    just before it, into the window of that copy, so that it does not wipe out the part.
 
     Args:
-        length: (n,) bytes of each segment.
-        descriptor: (n,) bytes of each descriptor.
+        length, what: (n,) bytes and class of each segment, in the order of the archive.
         max_segments: segments a list.
         list_room: bytes of descriptors a list.
         cap: bytes after which a list is not added to.
-        cmd_of: (n,) result.
+        window: (n,) result, ascending.
 
     Returns:
-        Number of commands.
+        Number of windows.
     """
     command = 0
     count = 0
     listed = 0
     total = 0
+    waiting = 0  # first row that has no window yet
     for index in range(length.size):
-        full = count == max_segments or listed + descriptor[index] > list_room
+        if what[index] >= SENT:
+            if waiting == index and index > 0 and what[index - 1] == PART:
+                window[index] = command
+                waiting = index + 1
+            continue
+        descriptor = DISK_PART_DESCRIPTOR if what[index] == PART else DISK_WHOLE_DESCRIPTOR
+        full = count == max_segments or listed + descriptor > list_room
         if count > 0 and (full or total + length[index] > cap):
             command += 1
             count = 0
             listed = 0
             total = 0
-        cmd_of[index] = command
+        for row in range(waiting, index + 1):
+            window[row] = command
+        waiting = index + 1
         count += 1
-        listed += descriptor[index]
+        listed += descriptor
         total += length[index]
+    if waiting < length.size and count > 0:
+        command += 1
+    for row in range(waiting, length.size):
+        window[row] = command
     return command + 1 if length.size else 0
 
 
-def pack_tape_reads(
-    start: Int64Array,
-    length: Int64Array,
-    lun: Int64Array,
-    run_start: Int64Array,
-    run_end: Int64Array,
-    run_record: Int64Array,
-    run_object: Int64Array,
-    max_segments: int,
-    list_room: int,
-    block: int,
-    unit: int,
-    max_segment: int,
-    parts: bool,
-    cap: int,
-    seg_class: NDArray[np.uint8],
-    seg_archive: Int64Array,
-    seg_length: Int64Array,
-    seg_origin: Int64Array,
-    seg_record: Int64Array,
-    cmd_first: Int64Array,
-    cmd_host: NDArray[np.uint8],
-) -> tuple[int, int]:
-    """Pack reads of a tape into commands: locate, discard up to the piece, read it.
-
-    A command begins with empty queues, so it begins at a record. Where the next piece lies in a
-    record that is held already, what lies between is discarded; where it lies in the next record
-    too; farther away, the rest of the held record is discarded (LOCATE keeps residual data) and
-    the drive is sent to the piece's record. A command that is full ends anywhere: what it held of
-    its last record is dropped, and the next one goes back to that record.
+def order_windows(
+    window: Int64Array,
+    what: NDArray[np.uint8],
+    order: Int64Array,
+    first: Int64Array,
+    host: NDArray[np.uint8],
+) -> int:
+    """Put what the host does in front of its window's copies; each of the two is a command.
 
     Args:
-        start, length: (n,) ascending, disjoint ranges of the archive.
-        lun: (n,) where each goes; -1 to read it and drop it whole, in one segment (verify).
-        run_start, run_end, run_record, run_object: (k,) runs of records of one length: archive
-            bytes, bytes a record, and the logical object of the first.
-        max_segments: segments a list.
-        list_room: bytes of segment descriptors a list.
-        block: bytes a block of the LUN.
-        unit: what lengths of ``WHOLE`` segments are multiples of.
-        max_segment: most bytes of a segment.
-        parts: 09h may be used for parts of blocks.
-        cap: bytes after which a list is not added to.
-        seg_class, seg_archive, seg_length, seg_origin, seg_record: results; empty to count.
-        cmd_first, cmd_host: results, a row a command.
+        window, what: (n,) from ``pack_disk``.
+        order: (n,) result, rows in the order of execution.
+        first: (2 w + 1,) result, offsets of commands into ``order``.
+        host: (2 w,) result, 1 where the host executes the command.
 
     Returns:
-        Segments and commands; ``(FAILED, row)`` for a range outside all runs.
+        Number of commands.
     """
-    fill = seg_class.size > 0
-    segments = 0
     commands = 0
-    run = 0
-    drive = np.int64(-1)  # logical object that the drive stands before; -1 unknown
-    count = 0  # segments of the open command; 0: none is open
-    listed = 0
-    total = 0
-    at = np.int64(0)  # archive byte that the queue's first byte is
-    held = np.int64(0)  # archive byte behind the queue's last byte
-    for row in range(start.size):
-        done = np.int64(0)
-        while done < length[row]:
-            here = start[row] + done
-            rest = length[row] - done
-            while run < run_start.size and run_end[run] <= here:
-                run += 1
-            if run == run_start.size or run_start[run] > here:
-                return FAILED, row
-            record = run_record[run]
-            index = (here - run_start[run]) // record
-            begins = run_start[run] + index * record
-            thing = run_object[run] + index
-            take = min(rest, run_end[run] - here)
-            by_host = False
-            what = SKIP
-            if lun[row] >= 0:
-                to = lun[row] + done
-                inside = to % block
-                what = WHOLE
-                whole = min(take // unit * unit, max_segment) if inside == 0 else 0
-                if whole > 0:
-                    # Where a segment has to end early, it ends with a record: the next one can
-                    # then begin a command without going back.
-                    ends = begins + (here + whole - begins) // record * record - here
-                    cut_short = whole < take and ends > 0 and ends % unit == 0
-                    take = ends if cut_short else whole
-                else:
-                    take = take if inside == 0 else min(take, block - inside)
-                    what = PART
-                    by_host = not parts
-            elif take < rest:
-                return FAILED, row
-            descriptor = PART_DESCRIPTOR if what == PART else WHOLE_DESCRIPTOR
-            # What has to stand in front of it: discard, locate, discard.
-            near = count > 0 and (here < held or begins == held)
-            before = at != held if count > 0 and not near else False
-            seek = drive != thing if count == 0 else not near
-            skip = here - at if near else here - begins
-            need = int(before) + int(seek) + int(skip > 0) + 1
-            wanted = (
-                descriptor
-                + SKIP_DESCRIPTOR * (int(before) + int(skip > 0))
-                + SEEK_DESCRIPTOR * int(seek)
-            )
-            full = count + need > max_segments or listed + wanted > list_room or total >= cap
-            if count > 0 and (full or by_host):
-                count = 0  # the next command begins anew, at the record's beginning
-                continue
-            if count == 0 and seek and need > max_segments and not by_host:
-                # No room for a locate beside the rest: it is a command of its own.
-                if fill:
-                    cmd_first[commands] = segments
-                    cmd_host[commands] = 0
-                    seg_class[segments] = SEEK
-                    seg_archive[segments] = begins
-                    seg_length[segments] = 0
-                    seg_origin[segments] = thing
-                    seg_record[segments] = record
-                segments += 1
+    place = 0
+    row = 0
+    while row < window.size:
+        end = row
+        while end < window.size and window[end] == window[row]:
+            end += 1
+        for by_host in (1, 0):
+            begin = place
+            for index in range(row, end):
+                if (what[index] >= SENT) == (by_host == 1):
+                    order[place] = index
+                    place += 1
+            if place > begin:
+                first[commands] = begin
+                host[commands] = by_host
                 commands += 1
-                drive = thing
-                continue
-            if count == 0:
-                if need > max_segments:
-                    by_host = True
-                if fill:
-                    cmd_first[commands] = segments
-                    cmd_host[commands] = by_host
-                commands += 1
-                listed = 0
-                total = 0
-            if before:
-                if fill:
-                    seg_class[segments] = SKIP
-                    seg_archive[segments] = at
-                    seg_length[segments] = held - at
-                    seg_origin[segments] = -1
-                    seg_record[segments] = record
-                segments += 1
-            if seek:
-                if fill:
-                    seg_class[segments] = SEEK
-                    seg_archive[segments] = begins
-                    seg_length[segments] = 0
-                    seg_origin[segments] = thing
-                    seg_record[segments] = record
-                segments += 1
-            if skip > 0:
-                if fill:
-                    seg_class[segments] = SKIP
-                    seg_archive[segments] = here - skip
-                    seg_length[segments] = skip
-                    seg_origin[segments] = -1
-                    seg_record[segments] = record
-                segments += 1
-            if fill:
-                # A range that is read to be dropped is told apart from a skip by its origin.
-                seg_class[segments] = what
-                seg_archive[segments] = here
-                seg_length[segments] = take
-                seg_origin[segments] = -2 if lun[row] < 0 else lun[row] + done
-                seg_record[segments] = record
-            segments += 1
-            count += need
-            listed += wanted
-            total += take
-            at = here + take
-            last = (at - 1 - run_start[run]) // record
-            held = run_start[run] + (last + 1) * record
-            drive = run_object[run] + last + 1
-            done += take
-            if by_host:
-                count = 0
-    if fill:
-        cmd_first[commands] = segments
-    return segments, commands
-
-
-def find_rows(
-    origin: Int64Array,
-    length: Int64Array,
-    on_lun: NDArray[np.bool_],
-    volume_start: int,
-    cluster: int,
-    lcn: Int64Array,
-    clusters: Int64Array,
-    first: NDArray[np.int32],
-    end: NDArray[np.int32],
-) -> bool:
-    """The rows of ``extents`` that each segment touches, where segments ascend on the LUN.
-
-    Args:
-        origin, length, on_lun: (n,) bytes on the LUN; others touch nothing.
-        volume_start: first byte of the volume on the LUN.
-        cluster: bytes a cluster.
-        lcn, clusters: (m,) rows, ascending by lcn; they may overlap.
-        first, end: (n,) results.
-
-    Returns:
-        False where segments do not ascend; results are then of no use.
-    """
-    low = 0
-    high = 0
-    before = np.int64(-1)
-    for index in range(origin.size):
-        if not on_lun[index]:
-            first[index] = 0
-            end[index] = 0
-            continue
-        if origin[index] < before:
-            return False
-        before = origin[index]
-        begin = (before - volume_start) // cluster
-        stop = (before + length[index] - volume_start + cluster - 1) // cluster
-        while low < lcn.size and lcn[low] + clusters[low] <= begin:
-            low += 1
-        high = max(low, high)
-        while high < lcn.size and lcn[high] < stop:
-            high += 1
-        first[index] = low
-        end[index] = high
-    return True
+        row = end
+    first[commands] = place
+    return commands

@@ -34,7 +34,6 @@ from sbtk.plan.model import (
     Ranges,
     Segments,
     Target,
-    UInt8Array,
 )
 from sbtk.plan.setmap import SetMap, record_runs
 from sbtk.scsi.limits import Limits
@@ -264,17 +263,12 @@ def _from_disk(reads: Reads, source: Target, limit: batch.Rules) -> tuple[Segmen
     codes = np.array(
         [BLOCK_TO_BLOCK + extra, BLOCK_OFFSET_TO_BLOCK + extra, 0, BLOCK_OFFSET_TO_BLOCK], np.uint8
     )
-    by_host = (cut.what == loops.FETCHED).astype(np.uint8)
-    descriptor = np.where(cut.what == loops.WHOLE, 28, 32)
-    command_of = _number(cut.length, descriptor, limit, by_host)
+    order, commands = batch.in_windows(cut, limit)
+    cut = cut.taken(order)
     segments = Segments(
-        codes[cut.what],
-        cut.archive,
-        cut.length,
-        cut.origin,
-        np.zeros(cut.length.size, np.int64),
+        codes[cut.what], cut.archive, cut.length, cut.origin, np.zeros(order.size, np.int64)
     )
-    return segments, _commands(command_of, by_host)
+    return segments, commands
 
 
 def _verify_disk(reads: Reads, source: Target, limit: batch.Rules) -> tuple[Segments, Commands]:
@@ -294,33 +288,14 @@ def _verify_disk(reads: Reads, source: Target, limit: batch.Rules) -> tuple[Segm
                 hint="Let the host read the set: sbtk verify --through-host",
             )
     codes = np.where(whole, DIGEST + BLOCK_TO_STREAM, DIGEST + BLOCK_OFFSET_TO_STREAM)
-    none = np.zeros(at.size, np.uint8)
-    command_of = _number(reads.length, np.where(whole, 24, 28), limit, none)
+    what = np.where(whole, loops.WHOLE, loops.PART).astype(np.uint8)
+    cut = batch.Cut(reads.start, reads.length, reads.lun, what)
+    _, commands = batch.in_windows(cut, limit)
     # The destination is the null stream unit (CSCD id C001h): any transfer length will do.
     transfer = np.full(at.size, loops.SECTOR, np.int64)
     origin = np.full(at.size, -1, np.int64)
     made = Segments(codes.astype(np.uint8), reads.start, reads.length, origin, transfer)
-    return made, _commands(command_of, none)
-
-
-def _number(
-    length: Int64Array, descriptor: Int64Array, limit: batch.Rules, by_host: UInt8Array
-) -> Int64Array:
-    """The command of each segment; what the host does stands in commands of its own."""
-    command_of = np.empty(length.size, np.int64)
-    load(length.size).pack_disk(
-        length, descriptor, limit.max_segments, limit.list_room, limit.cap_bytes, command_of
-    )
-    if not by_host.any():
-        return command_of
-    changes = np.diff(command_of, prepend=0) + (np.diff(by_host.astype(np.int64), prepend=0) != 0)
-    return np.cumsum(changes > 0)
-
-
-def _commands(command_of: Int64Array, by_host: UInt8Array) -> Commands:
-    starts = np.flatnonzero(np.diff(command_of, prepend=-1))
-    kind = np.where(by_host[starts] > 0, HOST, COPY).astype(np.uint8)
-    return Commands(np.append(starts, command_of.size), kind)
+    return made, commands
 
 
 def digest_rows(plan: Plan) -> Int64Array:
