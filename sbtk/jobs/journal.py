@@ -101,6 +101,19 @@ class Journal:
         self._line({"ended": command})
         self.first_open = command + 1
 
+    def replace(self, plan: Plan, digests: NDArray[np.uint8]) -> None:
+        """Go on with another plan whose lists so far are the same.
+
+        Args:
+            plan: the plan.
+            digests: (segments, 32) uint8 of it, zeros where there are none yet.
+        """
+        for name, content in ((PLAN_NAME, to_bytes(plan)), (DIGESTS_NAME, digests.tobytes())):
+            temporary = self._folder / f"{name}.new"
+            temporary.write_bytes(content)
+            temporary.replace(self._folder / name)
+        self.plan = plan
+
     def digests(self) -> NDArray[np.uint8]:
         """(segments, 32) uint8: what was noted, zeros for the rest."""
         held = np.zeros((len(self.plan.segments), DIGEST_BYTES), np.uint8)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import blake3
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,28 +18,36 @@ from sbtk.plan.encode import encode_command, host_writes, inline_of_segment, seg
 from sbtk.plan.model import (
     DIGEST,
     DIGEST_BYTES,
+    EMBEDDED_TO_STREAM,
     HOST,
     HOST_WRITE,
+    INLINE_TO_STREAM,
     LOCATE,
     STREAM_DISCARD,
     Plan,
     base_type,
 )
 
+_SENT = np.array([INLINE_TO_STREAM, EMBEDDED_TO_STREAM, HOST_WRITE], np.uint8)
+
 
 @dataclass(frozen=True)
-class ListDone:
+class Ended:
     """One command list that has ended well.
 
     Attributes:
         command: its number in the plan.
         moved_bytes: bytes that the copy manager moved for it.
-        host_bytes: bytes that it sent or read through the host.
+        inline_bytes: headers that the host sent for it.
+        host_data_bytes: file data that went through the host for it.
+        took_s: how long it took.
     """
 
     command: int
     moved_bytes: int
-    host_bytes: int
+    inline_bytes: int
+    host_data_bytes: int
+    took_s: float = 0.0
 
 
 @dataclass
@@ -63,6 +73,8 @@ class Runner:
     has_digest: NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._fetched_bytes = 0
+        self._fetched: dict[tuple[int, int], bytes] = {}  # of one list: it may be asked twice
         rows = len(self.plan.segments)
         self.digests = np.zeros((rows, DIGEST_BYTES), np.uint8)
         self.has_digest = np.zeros(rows, np.bool_)
@@ -73,7 +85,7 @@ class Runner:
     def run(
         self,
         control: Control,
-        done: Callable[[ListDone], None],
+        done: Callable[[Ended], None],
         *,
         begin: Callable[[int], None] = lambda _command: None,
         first_command: int = 0,
@@ -95,10 +107,12 @@ class Runner:
         for command in range(first_command, len(self.plan.commands)):
             control.between_lists()
             begin(command)
+            began_s, self._fetched_bytes, self._fetched = time.monotonic(), 0, {}
             by_host = self.plan.commands.kind[command] == HOST
-            done(self._host(command) if by_host else self._copy(command, control))
+            ended = self._host(command) if by_host else self._copy(command, control)
+            done(replace(ended, took_s=time.monotonic() - began_s))
 
-    def _copy(self, command: int, control: Control) -> ListDone:
+    def _copy(self, command: int, control: Control) -> Ended:
         plan = self.plan
         rows = segment_range(plan, command)
         encoded = encode_command(plan, command, self._read_disk, first_object=self.first_object)
@@ -115,49 +129,55 @@ class Runner:
             made = np.flatnonzero((code >= DIGEST) & (code < 0xE0)) + rows.start
             self.digests[made] = np.frombuffer(held, np.uint8).reshape(-1, DIGEST_BYTES)
             self.has_digest[made] = True
-        length = int(plan.segments.length_bytes[rows].sum())
-        return ListDone(command, max(length - len(encoded.inline), 0), len(encoded.inline))
+        moved = int(plan.segments.length_bytes[rows].sum()) - self._sent_bytes(rows)
+        inline = self._sent_bytes(rows) - self._fetched_bytes
+        return Ended(command, moved, inline, self._fetched_bytes)
+
+    def _sent_bytes(self, rows: slice) -> int:
+        """Bytes of a list that the host sends, inside its descriptors or behind them."""
+        sent = np.isin(base_type(self.plan.segments.type_code[rows]), _SENT)
+        return int(self.plan.segments.length_bytes[rows][sent].sum())
 
     def _read_disk(self, offset_bytes: int, length_bytes: int) -> bytes:
         if self.disk is None:
             raise JobError("a plan that verifies reads nothing of the volume")
-        return self.disk.read(offset_bytes, length_bytes)
+        key = offset_bytes, length_bytes
+        if key not in self._fetched:
+            self._fetched[key] = self.disk.read(offset_bytes, length_bytes)
+            self._fetched_bytes += length_bytes
+        return self._fetched[key]
 
     # -- what the host does itself ---------------------------------------------------------------
 
-    def _host(self, command: int) -> ListDone:
-        if self.plan.kind == "backup":
-            moved = (
-                self._write_disk(command)
-                if isinstance(self.archive, Disk)
-                else self._write_records(command)
-            )
-        else:
-            moved = self._bring_back(command)
-        return ListDone(command, 0, moved)
-
-    def _write_disk(self, command: int) -> int:
-        if not isinstance(self.archive, Disk):
-            raise JobError("only a disk is written to by address")
-        written = 0
-        for offset_bytes, data in host_writes(self.plan, command, self._read_disk):
-            self.archive.write(offset_bytes, data)
-            written += len(data)
-        return written
-
-    def _write_records(self, command: int) -> int:
+    def _host(self, command: int) -> Ended:
+        if self.plan.kind != "backup":
+            return Ended(command, 0, 0, self._bring_back(command))
         rows = segment_range(self.plan, command)
+        parts = self._inline_of(rows)
+        if isinstance(self.archive, Disk):
+            for offset_bytes, data in host_writes(self.plan, command, self._read_disk):
+                self.archive.write(offset_bytes, data)
+        else:
+            self._write_records(rows, b"".join(parts))
+        sent = sum(map(len, parts))
+        return Ended(command, 0, sent - self._fetched_bytes, self._fetched_bytes)
+
+    def _inline_of(self, rows: slice) -> list[bytes]:
+        """What the host sends for each row, and the digest of it, made here."""
+        parts = []
+        for row in range(rows.start, rows.stop):
+            part = inline_of_segment(self.plan, row, self._read_disk)
+            self.digests[row] = np.frombuffer(blake3.blake3(part).digest(), np.uint8)
+            self.has_digest[row] = True
+            parts.append(part)
+        return parts
+
+    def _write_records(self, rows: slice, data: bytes) -> None:
         transfer = int(self.plan.segments.transfer_bytes[rows.start])
-        data = b"".join(
-            inline_of_segment(self.plan, row, self._read_disk)
-            for row in range(rows.start, rows.stop)
-            if self.plan.segments.type_code[row] == HOST_WRITE
-        )
         if not isinstance(self.archive, Tape) or len(data) % transfer:
             raise JobError("the plan's records do not fill")
         for start in range(0, len(data), transfer):
             self.archive.write_record(data[start : start + transfer])
-        return len(data)
 
     def _bring_back(self, command: int) -> int:
         """Segments of a restore that no copy manager can do: read and written by the host."""
@@ -176,7 +196,7 @@ class Runner:
             data = self._take(row, length, queue)
             moved += length
             if kind != STREAM_DISCARD:
-                self._patch(self.disk, origin, data)
+                self.disk.patch(origin, data)
         return moved
 
     def _take(self, row: int, length_bytes: int, queue: bytearray) -> bytes:
@@ -195,14 +215,3 @@ class Runner:
         data = bytes(queue[:length_bytes])
         del queue[:length_bytes]
         return data
-
-    @staticmethod
-    def _patch(disk: Disk, offset_bytes: int, data: bytes) -> None:
-        """Write bytes that need not be whole blocks: what is around them is read first."""
-        block = disk.block_bytes
-        lead, tail = offset_bytes % block, -(offset_bytes + len(data)) % block
-        if lead:
-            data = disk.read(offset_bytes - lead, lead) + data
-        if tail:
-            data += disk.read(offset_bytes - lead + len(data), tail)
-        disk.write(offset_bytes - lead, data)

@@ -109,6 +109,17 @@ class Disk(Unit):
             )
             send(self.transport, command, data_out=piece)
 
+    def patch(self, offset_bytes: int, data: ByteView) -> None:
+        """Write bytes that need not be whole blocks: what is around them is read first."""
+        block = self.block_bytes
+        lead, tail = offset_bytes % block, -(offset_bytes + len(data)) % block
+        whole = bytes(data)
+        if lead:
+            whole = self.read(offset_bytes - lead, lead) + whole
+        if tail:
+            whole += self.read(offset_bytes + len(data), tail)
+        self.write(offset_bytes - lead, whole)
+
     def flush(self) -> None:
         """Everything written is on the medium when this returns."""
         send(self.transport, cdbs.SynchronizeCache10(), timeout_s=_MOVE_TIMEOUT_S)
