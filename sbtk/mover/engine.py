@@ -64,7 +64,7 @@ class CopyResources:
     """What copies of one mover share.
 
     Attributes:
-        workers: threads that read ahead and hash.
+        workers: threads that hash, and read tapes a buffer ahead.
         buffers: large aligned buffers.
     """
 
@@ -106,7 +106,7 @@ class Engine:
         self._cancel = cancel
         self._planner = WorkPlanner(resolver, limits, command.inline)
         self._queues = Queues()
-        self._ahead = ReadAhead(resources.buffers, resources.workers)
+        self._ahead = ReadAhead(resources.buffers)
         self._sink: Sink | None = None
         self._planned_bytes = 0
         self._before_bytes = 0
@@ -301,7 +301,7 @@ class Engine:
     def _announce_within(self, item: Work, unread: int, waiting: int) -> None:
         """Read ahead inside this segment only, if it does not reach into itself."""
         safe = work.check_overlap(item, unread, waiting + len(self._queues.source), CHUNK_BYTES)
-        if safe and item.disk is not None and item.source is not None and unread >= SMALL_BYTES:
+        if safe and item.disk is not None and item.source is not None and unread > CHUNK_BYTES:
             self._ahead.expect(_large(chunks(item.source.block, item.disk.start_byte, unread)))
 
     def _large_reads(self) -> Iterator[BlockChunk]:

@@ -7,11 +7,11 @@ what is read (xcopy.md 3.2); tapes only within a segment.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 
 from sbtk.errors import SbtkError
 from sbtk.mover.base import BlockUnit, CheckCondition
@@ -45,14 +45,24 @@ def chunks(unit: BlockUnit, start_byte: int, count_bytes: int) -> Iterator[Block
         yield BlockChunk(unit, lba, min(step, end - lba) * block)
 
 
-class ReadAhead:
-    """Reads disks in the order that was announced, a few buffers before they are needed."""
+_Read = tuple[BlockChunk | None, memoryview, BaseException | None]
 
-    def __init__(self, buffers: BufferPool, workers: Executor) -> None:
+
+class ReadAhead:
+    """Reads disks in the order that was announced, a few buffers before they are needed.
+
+    One thread a copy does it, with queues of C on both sides: a segment of some hundred KiB must
+    not cost more in handing over than in copying.
+    """
+
+    def __init__(self, buffers: BufferPool) -> None:
         self._buffers = buffers
-        self._workers = workers
-        self._upcoming: Iterator[BlockChunk] = iter(())
-        self._queue: deque[tuple[BlockChunk, memoryview, Future[None]]] = deque()
+        self._upcoming: Iterator[BlockChunk] | None = None
+        self._thread: Thread | None = None
+        self._own: dict[int, memoryview] = {}
+        self._free: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._ready: SimpleQueue[_Read] = SimpleQueue()
+        self._head: _Read | None = None
 
     def expect(self, upcoming: Iterable[BlockChunk]) -> None:
         """Announce what will be read; what was announced before is forgotten.
@@ -68,46 +78,85 @@ class ReadAhead:
         Raises:
             CheckCondition: the disk failed (or what else its ``read_blocks`` raises).
         """
-        if chunk.length_bytes >= SMALL_BYTES:
-            self._fill_up()
-            if self._queue and self._queue[0][0] == chunk:
-                _, buffer, future = self._queue.popleft()
-                self._fill_up()
-                return self._filled(buffer, future.result)
+        if chunk.length_bytes >= SMALL_BYTES and self._announced() == chunk and self._head:
+            _, buffer, error = self._head
+            self._head = None
+            if error is not None:
+                self.give(buffer)
+                raise error
+            return buffer
         buffer = self._buffers.take()
-        view = buffer[: chunk.length_bytes]
-        return self._filled(buffer, partial(chunk.unit.read_blocks, chunk.lba, view))
-
-    def give(self, buffer: memoryview) -> None:
-        """Take a buffer back."""
-        self._buffers.give(buffer)
-
-    def close(self) -> None:
-        """Wait for the reads that are under way and drop what they read."""
-        wait([future for _, _, future in self._queue])
-        for _, buffer, _ in self._queue:
-            self._buffers.give(buffer)
-        self._queue.clear()
-        self._upcoming = iter(())
-
-    def _filled(self, buffer: memoryview, fill: Callable[[], None]) -> memoryview:
-        """The buffer, once ``fill`` has filled it; it goes back if that fails."""
         try:
-            fill()
+            chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
         except BaseException:
             self._buffers.give(buffer)
             raise
         return buffer
 
-    def _fill_up(self) -> None:
-        while len(self._queue) < _DEPTH:
-            chunk = next(self._upcoming, None)
-            if chunk is None:
-                return
+    def give(self, buffer: memoryview) -> None:
+        """Take a buffer back."""
+        if id(buffer) in self._own:
+            self._free.put(buffer)
+        else:
+            self._buffers.give(buffer)
+
+    def close(self) -> None:
+        """Wait for the read that is under way and drop what was read."""
+        self._upcoming = None
+        if self._thread is None:
+            return
+        self._free.put(None)
+        # The thread takes what is free before it sees the end: it may read these few in vain.
+        self._thread.join()
+        self._thread, self._head = None, None
+        for buffer in self._own.values():
+            self._buffers.give(buffer)
+        self._own = {}
+
+    def _announced(self) -> BlockChunk | None:
+        """The next chunk that was announced, read; None where there is none."""
+        if self._upcoming is None:
+            return None
+        if self._thread is None:
+            self._start(self._upcoming)
+        if self._head is None:
+            self._head = self._ready.get()
+        return self._head[0]
+
+    def _start(self, upcoming: Iterator[BlockChunk]) -> None:
+        self._free, self._ready = SimpleQueue(), SimpleQueue()
+        for _ in range(_DEPTH):
             buffer = self._buffers.take()
-            view = buffer[: chunk.length_bytes]
-            future = self._workers.submit(chunk.unit.read_blocks, chunk.lba, view)
-            self._queue.append((chunk, buffer, future))
+            self._own[id(buffer)] = buffer
+            self._free.put(buffer)
+        self._thread = Thread(
+            target=_read_all,
+            args=(upcoming, self._free, self._ready),
+            name="sbtk-read",
+            daemon=True,
+        )
+        self._thread.start()
+
+
+def _read_all(
+    upcoming: Iterator[BlockChunk],
+    free: SimpleQueue[memoryview | None],
+    ready: SimpleQueue[_Read],
+) -> None:
+    """Read chunk after chunk into what is free, until None comes or all are read."""
+    try:
+        for chunk in upcoming:
+            buffer = free.get()
+            if buffer is None:
+                return
+            error: BaseException | None = None
+            try:
+                chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
+            except BaseException as raised:  # it belongs to the copy, and is raised there
+                error = raised
+            ready.put((chunk, buffer, error))
+    finally:
+        ready.put((None, memoryview(b""), None))  # nobody may wait for more
 
 
 def read_disk(
