@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     iscsi_secret: SecretStr = SecretStr("")
     """CHAP: the secret of ``iscsi_user``."""
 
+    iscsi_secret_file: Path | None = None
+    """CHAP: a file with the secret of ``iscsi_user``, instead of the secret itself."""
+
     iscsi_mutual_user: str = ""
     """CHAP: the user that a target must prove to be; empty to ask for no proof."""
 

@@ -5,6 +5,8 @@ Only the verb that is called is imported, so that ``sbtk --help`` stays quick.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import io
 import os
@@ -28,6 +30,7 @@ VERBS: dict[str, str] = {
     "plan": "show what a backup would copy, in which commands, and what it costs",
     "quiet": "wait until a source is quiet, try a snapshot",
     "snapshot": "list and clean snapshots that killed runs left behind",
+    "san": "make a SAN of files, say who may use it, serve it over iSCSI",
     "tape": "make cartridges, list what is on them, stream a tape file",
 }
 
@@ -66,8 +69,20 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _run_verb(words[0], words[1:])
 
 
+def _give_memory_back() -> None:
+    """Have glibc map every large array by itself, so that freeing it gives the memory back.
+
+    By default the threshold grows to 32 MiB with what is freed, and a scan of a million files ends
+    with 400 MB that it no longer uses. mallopt(3): M_MMAP_THRESHOLD is -3.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(-3, 1 << 20)
+
+
 def _run_verb(verb: str, words: list[str]) -> NoReturn:
     import typer  # `sbtk --help` does not need it
+
+    _give_memory_back()
 
     # Typer carries a click of its own since 0.25: this is the base of its errors in either case.
     click_exception: type[Exception] = typer.BadParameter.__mro__[2]

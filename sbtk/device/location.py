@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -233,18 +234,29 @@ def open_transport(location: Location) -> Transport:
     from sbtk.transport.iscsi import DEFAULT_INITIATOR, Endpoint, IscsiSession, IscsiTransport
 
     own = settings()
-    secret, mutual = own.iscsi_secret, own.iscsi_mutual_secret
+    secret, mutual = own.iscsi_secret.get_secret_value(), own.iscsi_mutual_secret
+    if own.iscsi_secret_file is not None:
+        secret = _secret_in(own.iscsi_secret_file)
     endpoint = Endpoint(
         location.host,
         location.port,
         location.target,
         initiator=own.iscsi_initiator or DEFAULT_INITIATOR,
-        chap=Chap(own.iscsi_user, secret.get_secret_value()) if own.iscsi_user else None,
+        chap=Chap(own.iscsi_user, secret) if own.iscsi_user else None,
         mutual=Chap(own.iscsi_mutual_user, mutual.get_secret_value())
         if own.iscsi_mutual_user
         else None,
     )
     return IscsiTransport(IscsiSession(endpoint), location.lun, owns_session=True)
+
+
+def _secret_in(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise LocationError(
+            f"SBTK_ISCSI_SECRET_FILE={path} cannot be read", hint="Name a file of this user"
+        ) from error
 
 
 def open_ntfs(text: str) -> OpenedVolume:
