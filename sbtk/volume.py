@@ -44,8 +44,13 @@ def open_volume(location: str | Path, *, emit: Listener = ignore) -> Volume:
     return Volume(open_ntfs(str(location)), emit=emit)
 
 
-def read_tables(source: str | Path, *, emit: Listener = ignore) -> Tables:
+def read_tables(source: str | Path, *, out: Path | None = None, emit: Listener = ignore) -> Tables:
     """The tables of a volume: scanned at a location, or loaded from a folder of ``scan --out``.
+
+    Args:
+        source: a location or a folder.
+        out: folder to save them in; they are read back from there when they are asked for.
+        emit: takes the progress and the findings of the scan.
 
     Raises:
         LocationError, PartitionError, NotNtfsError, VolumeDamagedError: as ``open_volume`` and
@@ -55,10 +60,13 @@ def read_tables(source: str | Path, *, emit: Listener = ignore) -> Tables:
     folder = Path(source)
     if str(source) and folder.is_dir():  # Path("") is the current folder
         if (folder / TABLES_MARK).is_file():
-            return Tables.load(folder)
+            tables = Tables.load(folder)
+            if out is not None and out.resolve() != folder.resolve():
+                tables.save(out)
+            return tables
         raise LocationError(
             f"{source} is a folder without the tables of a scan",
             hint="Name an image or block device, or a folder written by sbtk scan SRC --out DIR",
         )
     with open_volume(source, emit=emit) as volume:
-        return volume.tables
+        return volume.tables if out is None else volume.scan_into(out)

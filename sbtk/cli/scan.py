@@ -21,7 +21,7 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import fit_path, printable, show
 from sbtk.cli.progress import reporter
-from sbtk.errors import DeviceWriteError, VolumeDamagedError
+from sbtk.errors import VolumeDamagedError
 from sbtk.ntfs.summary import FileFigure, Summary, summarise
 from sbtk.ntfs.tables import Tables, VolumeInfo
 from sbtk.units import format_bytes, format_count, plural
@@ -49,9 +49,7 @@ def scan(
     """Read a volume's metadata. The volume is opened read-only; no file's content is read."""
     del debug  # app.main looks for it
     with reporter(progress, as_json) as emit:
-        tables = read_tables(source, emit=emit)
-        if out is not None:
-            _save(tables, out)
+        tables = read_tables(source, out=out, emit=emit)
     summary = summarise(tables)
     if as_json:
         saved = {} if out is None else {"out": str(out)}
@@ -61,16 +59,6 @@ def scan(
         if out is not None:
             show(Text(f"\nTables saved in {printable(str(out))}"))
     _refuse_truncated(tables)
-
-
-def _save(tables: Tables, out: Path) -> None:
-    try:
-        tables.save(out)
-    except OSError as error:
-        raise DeviceWriteError(
-            f"{out}: the tables cannot be written ({error.strerror or error})",
-            hint="Name a folder that this user may write to, with room for them",
-        ) from error
 
 
 def _refuse_truncated(tables: Tables) -> None:

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from sbtk.ntfs import layout
 from sbtk.ntfs.chunk import NO_TIME
+from sbtk.ntfs.columns import arrow_array, arrow_table, numpy_values, text_array, text_buffers
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType
 from sbtk.ntfs.owners import I64, Owners, Pieces, join_pieces, order_by_owner
-from sbtk.ntfs.paths import PathBuilder, text_array, text_buffers
+from sbtk.ntfs.paths import PathBuilder
 from sbtk.ntfs.rows import TIMES, Rows
 from sbtk.ntfs.tables import EXTENTS, FILES, NAMES, STREAMS, TIMESTAMP
 
@@ -37,7 +38,7 @@ def build_streams(rows: Rows, owners: Owners, findings: FindingList) -> tuple[pa
     order = order_by_owner(owner) if owners.has_extensions else None
     if order is not None:
         owner = owner[order]
-        names = names.take(pa.array(order))
+        names = names.take(arrow_array(order))
         for name in _STREAM_COLUMNS:
             columns[name] = columns[name][order]
 
@@ -59,15 +60,15 @@ def build_streams(rows: Rows, owners: Owners, findings: FindingList) -> tuple[pa
         heads = np.ones(len(owner), np.bool_)
         heads[pieces.rows] = False
         owner = owner[heads]
-        names = names.filter(pa.array(heads))
+        names = names.filter(arrow_array(heads))
         for name in columns:
             columns[name] = columns[name][heads]
-    streams = pa.table(
+    streams = arrow_table(
         [
             np.arange(len(owner), dtype=np.int64), owner.view(np.uint64),
             columns.pop("attribute_type"), names, *(columns.pop(name) for name in list(columns)),
         ],
-        schema=STREAMS,
+        STREAMS,
     )  # fmt: skip
     run_stream = np.repeat(stream_of_piece, piece_runs)
     del stream_of_piece
@@ -98,17 +99,17 @@ def _build_extents(rows: Rows, stream: npt.NDArray[np.int32], streams: pa.Table)
     if len(stream) and int(stream.min()) < 0:
         order = order[stream[order] >= 0]
     stream = stream[order]
-    rows_of = pa.array(stream)
+    rows_of = arrow_array(stream)
     names = pc.dictionary_encode(streams["attribute_name"].combine_chunks())
     attribute_name = pa.DictionaryArray.from_arrays(names.indices.take(rows_of), names.dictionary)
     del names
-    return pa.table(
+    return arrow_table(
         [
             streams["record"].chunk(0).take(rows_of), stream.astype(np.int64),
             streams["attribute_type"].chunk(0).take(rows_of), attribute_name,
             rows.pop("vcn")[order], lcn[order], rows.pop("clusters")[order],
         ],
-        schema=EXTENTS,
+        EXTENTS,
     )  # fmt: skip
 
 
@@ -120,25 +121,33 @@ def build_names(rows: Rows, owners: Owners, paths: PathBuilder) -> pa.Table:
     order = order_by_owner(owner) if owners.has_extensions else None
     if order is not None:
         owner = owner[order]
-        names = names.take(pa.array(order))
+        names = names.take(arrow_array(order))
         for name in columns:
             columns[name] = columns[name][order]
     names = paths.escape_dots(owner, names)
     sequence_of = np.full(rows.record_count, -1, np.int32)
     sequence_of[rows["record"][owners.base_rows]] = rows["sequence"][owners.base_rows]
     path = paths.build(owner, columns, names, sequence_of)
-    return pa.table(
+    return arrow_table(
         [owner.view(np.uint64), columns["parent"].view(np.uint64), columns["namespace"], names,
          path],
-        schema=NAMES,
+        NAMES,
     )  # fmt: skip
 
 
 def build_files(
-    rows: Rows, owners: Owners, names: pa.Table, streams: pa.Table, extents: pa.Table,
-    paths: PathBuilder,
+    rows: Rows, owners: Owners, name_paths: pa.LargeStringArray,
+    data: dict[str, npt.NDArray[Any]], paths: PathBuilder,
 ) -> pa.Table:  # fmt: skip
-    """The ``files`` table: one row an in-use base record, in record order."""
+    """The ``files`` table: one row an in-use base record, in record order.
+
+    Args:
+        rows: of the $MFT.
+        owners: of its records.
+        name_paths: the path of every name.
+        data: from ``unnamed_data``.
+        paths: made those paths.
+    """
     whole = len(owners.base_rows) == len(rows["record"])
 
     def take(name: str) -> npt.NDArray[Any]:
@@ -148,35 +157,39 @@ def build_files(
     files = {
         "record": record.view(np.uint64),
         "sequence": take("sequence"),
-        "path": paths.of_files(record, names["path"].chunk(0)),
+        "path": paths.of_files(record, name_paths),
         "is_directory": (take("flags") & layout.RECORD_IS_DIRECTORY) != 0,
         "hard_links": take("hard_links"),
         "attributes": take("attributes"),
         **{name: _timestamps(take(name)) for name in TIMES},
         "lsn": take("lsn"),
+        **data,
     }
-    files |= _unnamed_data(record, rows.record_count, streams, extents)
-    return pa.table([files.pop(name) for name in FILES.names], schema=FILES)
+    return arrow_table([files.pop(name) for name in FILES.names], FILES)
 
 
 def _timestamps(nanoseconds: I64) -> pa.Array:
     missing = nanoseconds == NO_TIME
     if missing.any():
-        return pa.array(nanoseconds, mask=missing).cast(TIMESTAMP)
+        present = pa.py_buffer(np.packbits(~missing, bitorder="little"))
+        return pa.Array.from_buffers(
+            TIMESTAMP, len(nanoseconds), [present, pa.py_buffer(nanoseconds)]
+        )
     return pa.Array.from_buffers(TIMESTAMP, len(nanoseconds), [None, pa.py_buffer(nanoseconds)])
 
 
-def _unnamed_data(
-    record: I64, record_count: int, streams: pa.Table, extents: pa.Table
+def unnamed_data(
+    rows: Rows, owners: Owners, streams: pa.Table, extents: pa.Table
 ) -> dict[str, npt.NDArray[Any]]:
-    """Sizes and flags of each file's unnamed $DATA, (n,) each, zero where there is none."""
+    """Sizes and flags of each file's unnamed $DATA, (files,) each, zero where there is none."""
+    record = rows["record"][owners.base_rows].astype(np.int64)
     name_offsets = text_buffers(streams["attribute_name"].chunk(0))[0]
-    is_data = streams["attribute_type"].to_numpy() == AttributeType.DATA
+    is_data = numpy_values(streams["attribute_type"]) == AttributeType.DATA
     is_data &= name_offsets[1:] == name_offsets[:-1]
-    rows = np.flatnonzero(is_data).astype(np.int32)
-    place = np.full(record_count, -1, np.int32)
+    chosen = np.flatnonzero(is_data).astype(np.int32)
+    place = np.full(rows.record_count, -1, np.int32)
     place[record] = np.arange(len(record), dtype=np.int32)
-    to = place[streams["record"].to_numpy()[rows].view(np.int64)]
+    to = place[numpy_values(streams["record"])[chosen].view(np.int64)]
     del place, is_data
 
     def spread(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -184,14 +197,14 @@ def _unnamed_data(
         values[to] = column
         return values
 
-    real = extents["stream"].to_numpy()[: _count_real(extents)]
-    runs = np.bincount(real, minlength=len(streams)).astype(np.int32)[rows]
-    flags = streams["flags"].to_numpy()[rows]
+    real = numpy_values(extents["stream"])[: _count_real(extents)]
+    runs = np.bincount(real, minlength=len(streams)).astype(np.int32)[chosen]
+    flags = numpy_values(streams["flags"])[chosen]
     return {
-        "size_bytes": spread(streams["data_bytes"].to_numpy()[rows]),
-        "allocated_bytes": spread(streams["allocated_bytes"].to_numpy()[rows]),
+        "size_bytes": spread(numpy_values(streams["data_bytes"])[chosen]),
+        "allocated_bytes": spread(numpy_values(streams["allocated_bytes"])[chosen]),
         "extents": spread(runs),
-        "resident": spread(streams["resident"].to_numpy()[rows]),
+        "resident": spread(numpy_values(streams["resident"])[chosen]),
         "compressed": spread((flags & layout.ATTRIBUTE_COMPRESSED) != 0),
         "sparse": spread((flags & layout.ATTRIBUTE_SPARSE) != 0),
         "encrypted": spread((flags & layout.ATTRIBUTE_ENCRYPTED) != 0),
@@ -200,5 +213,5 @@ def _unnamed_data(
 
 def _count_real(extents: pa.Table) -> int:
     """Rows that are no holes; the holes are last."""
-    lcn = extents["lcn"].to_numpy().view(np.uint64)
+    lcn = numpy_values(extents["lcn"]).view(np.uint64)
     return int(np.searchsorted(lcn, np.uint64(1 << 63)))

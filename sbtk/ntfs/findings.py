@@ -37,6 +37,8 @@ class FindingList:
 
     def table(self) -> pa.Table:
         """The ``findings`` table, in the order in which they came."""
+        if not self._rows:
+            return FINDINGS.empty_table()
         columns = [[getattr(row, field.name) for row in self._rows] for field in FINDINGS]
         return pa.table(
             [pa.array(column, field.type) for column, field in zip(columns, FINDINGS, strict=True)],

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError
 from sbtk.ntfs import layout
 from sbtk.ntfs.boot import BootSector
+from sbtk.ntfs.columns import arrow_array, numpy_values, text_array
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType, SystemRecord
 from sbtk.ntfs.mft import MftReader
+from sbtk.ntfs.owners import Owners
 from sbtk.ntfs.record import RecordError, fix_up
+from sbtk.ntfs.rows import Rows
 from sbtk.ntfs.system import SystemFiles
 from sbtk.ntfs.tables import VolumeInfo
 
 MIRRORED_RECORDS = 4
 _LOG_PAGE_LIMITS_BYTES = (512, 65536)
 _LOG_HEAD_BYTES = 2 * 65536
-_HIBERNATION_FILE = "hiberfil.sys"
+_HIBERNATION_FILE = r"^hiberfil\.sys$"
 _HIBERNATED = (b"hibr", b"HIBR")
 
 
 def check(
-    device: BlockDevice, boot: BootSector, mft: MftReader, files: SystemFiles, names: pa.Table,
+    device: BlockDevice, boot: BootSector, mft: MftReader, files: SystemFiles,
     volume: VolumeInfo, findings: FindingList,
 ) -> None:  # fmt: skip
     """Fill the health fields of ``volume`` and add the findings that belong to them."""
     volume.mirror = compare_mirror(device, boot, mft, findings)
     _read_volume_record(mft, volume, findings)
     volume.log = _check_log(files, findings)
-    volume.hibernated = _check_hibernation(files, names, mft, findings)
+    volume.hibernated = _check_hibernation(files, mft, findings)
 
 
 def compare_mirror(
@@ -180,15 +182,22 @@ def _restart_page(data: bytes) -> tuple[int, str, int] | None:
     return lsn, "clean" if clean else "open", system_page_bytes
 
 
-def _check_hibernation(
-    files: SystemFiles, names: pa.Table, mft: MftReader, findings: FindingList
-) -> bool:
+def find_hibernation_file(rows: Rows, owners: Owners) -> int:
+    """The record of hiberfil.sys in the root; -1 where there is none."""
+    in_root = np.flatnonzero(rows["parent"] == layout.ROOT_RECORD)
+    names = text_array(rows["name_offsets"], rows["name_blob"]).take(arrow_array(in_root))
+    fits = pc.match_substring_regex(names, _HIBERNATION_FILE, ignore_case=True)
+    found = np.flatnonzero(numpy_values(fits))
+    if not len(found):
+        return -1
+    return int(owners.of_record[rows["name_record"][in_root[found[0]]]])
+
+
+def _check_hibernation(files: SystemFiles, mft: MftReader, findings: FindingList) -> bool:
     """Whether hiberfil.sys in the root holds the image of a system that will resume."""
-    in_root = names.filter(pc.equal(names["parent"], pa.scalar(layout.ROOT_RECORD, pa.uint64())))
-    rows = np.flatnonzero(pc.equal(pc.utf8_lower(in_root["name"]), _HIBERNATION_FILE).to_numpy())
-    if not len(rows):
+    record = files.hibernation_record
+    if record < 0:
         return False
-    record = int(in_root["record"][int(rows[0])].as_py())
     stream = files.data_of(record)
     try:
         if stream is not None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sbtk.ntfs.columns import arrow_array, numpy_values
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.rows import Rows
 
@@ -120,7 +121,7 @@ def join_pieces(
     spread = np.zeros(int(owner[-1]) + 1, np.bool_)
     spread[owner[later]] = True
     rows = np.flatnonzero(spread[owner] & ~columns["resident"])
-    codes = pc.dictionary_encode(names.take(pa.array(rows))).indices.to_numpy()
+    codes = numpy_values(pc.dictionary_encode(names.take(arrow_array(rows))).indices)
     keys = (lowest_vcn[rows], codes, columns["attribute_type"][rows], owner[rows])
     order = np.lexsort(keys)
     rows = rows[order]
@@ -131,9 +132,7 @@ def join_pieces(
     starts = ~same | (lowest_vcn[rows] == 0)
     first = np.maximum.accumulate(np.where(starts, np.arange(len(rows)), 0))
     _report_gaps(owner, rows, starts, lowest_vcn, end_vcn(rows), findings)
-    return Pieces(
-        rows[~starts], rows[first[~starts]], rows[starts & (lowest_vcn[rows] > 0)]
-    )
+    return Pieces(rows[~starts], rows[first[~starts]], rows[starts & (lowest_vcn[rows] > 0)])
 
 
 def _report_gaps(

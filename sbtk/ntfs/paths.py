@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sbtk.ntfs.chunk import ESCAPE, FAULT_TEXT, I32, I64, U8, Fault
+from sbtk.ntfs.columns import arrow_array, text_array, text_buffers, text_of
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import Kernels
 from sbtk.ntfs.layout import ROOT_RECORD, Namespace, SystemRecord
@@ -30,21 +31,6 @@ MAX_PATH_BYTES = 3 * 32_767
 
 _MAX_SHARED_PIECES = 4096
 _BUDGET_BYTES = 64 * 1024 * 1024
-
-
-def text_array(offsets: I64, blob: U8) -> pa.LargeStringArray:
-    """Arrow text over these buffers, without a copy: (n + 1,) int64 offsets into UTF-8."""
-    return pa.LargeStringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(blob)
-    )
-
-
-def text_buffers(text: pa.LargeStringArray) -> tuple[I64, U8]:
-    """The offsets, (n + 1,) int64, and the UTF-8 bytes below an array of text, without a copy."""
-    _, offsets, blob = text.buffers()
-    first = text.offset
-    numbers = np.frombuffer(offsets, np.int64)[first : first + len(text) + 1]
-    return numbers, np.frombuffer(blob or b"", np.uint8)
 
 
 class PathBuilder:
@@ -74,7 +60,7 @@ class PathBuilder:
         mask = np.zeros(len(names), np.bool_)
         mask[rows] = True
         instead = [f"{ESCAPE}002E{names[row].as_py()[1:]}" for row in rows]
-        return pc.replace_with_mask(names, pa.array(mask), pa.array(instead, pa.large_string()))
+        return pc.replace_with_mask(names, arrow_array(mask), text_of(instead))
 
     def build(
         self,
@@ -167,13 +153,13 @@ class PathBuilder:
         if not len(nameless):
             return chosen
         instead = self._name_nameless(record[nameless])
-        return pc.replace_with_mask(chosen, pa.array(row < 0), instead)
+        return pc.replace_with_mask(chosen, arrow_array(row < 0), instead)
 
     def _name_nameless(self, records: I64) -> pa.LargeStringArray:
         for number in records[records >= SystemRecord.FIRST_USER].tolist():
             if not self._findings.has_record(number):  # else that is why
                 self._findings.add("warning", "name-missing", "the file has no name", record=number)
-        return pa.array([f"$Orphans/{number}" for number in records], pa.large_string())
+        return text_of([f"$Orphans/{number}" for number in records])
 
 
 def first_names(record: I64, namespace: U8, record_count: int) -> I32:

@@ -6,15 +6,15 @@ import os
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError, NotNtfsError, VolumeDamagedError
 from sbtk.events import Listener, ignore
 from sbtk.ntfs import health
-from sbtk.ntfs.assemble import build_files, build_names, build_streams
+from sbtk.ntfs.assemble import build_files, build_names, build_streams, unnamed_data
 from sbtk.ntfs.boot import BOOT_BYTES, BootSector
 from sbtk.ntfs.chunk import FAULT_TEXT, U8, Fault, Status
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.decode import Decoder, ReadInto
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import load
@@ -26,6 +26,7 @@ from sbtk.ntfs.paths import PathBuilder
 from sbtk.ntfs.rows import Rows
 from sbtk.ntfs.signature import HEAD_BYTES, identify
 from sbtk.ntfs.system import SystemFiles
+from sbtk.ntfs.table_files import TableWriter
 from sbtk.ntfs.tables import Tables, VolumeInfo
 
 DEFAULT_THREADS = min(4, os.cpu_count() or 1)
@@ -38,6 +39,7 @@ def scan(
     partition_start_lba: int = 0,
     emit: Listener = ignore,
     threads: int = DEFAULT_THREADS,
+    writer: TableWriter | None = None,
 ) -> Tables:
     """Read a volume's metadata into tables; its files' content is not touched.
 
@@ -47,6 +49,8 @@ def scan(
         partition_start_lba: where the volume starts on its LUN.
         emit: takes findings and progress.
         threads: that decode.
+        writer: takes the tables as they are completed, all but ``findings``; of these, memory
+            keeps ``files`` only. The caller finishes it.
 
     Raises:
         NotNtfsError: the device holds something else.
@@ -72,15 +76,43 @@ def scan(
     rows = _decode(
         mft.stream.read_into, boot.record_bytes, mft.record_count, findings, emit, threads
     )
-    tables = _tabulate(rows, volume, findings, device, boot)
-    files = SystemFiles(device, boot, tables["streams"], tables["extents"])
-    health.check(device, boot, mft, files, tables["names"], volume, findings)
-    bitmap = _read_bitmap(device, boot, files, findings)
-    return Tables(volume=volume, findings=findings.table(), bitmap=bitmap, **tables)
+    sink = TableSink(writer)
+    system = _tabulate(rows, volume, findings, sink, device, boot)
+    if system is None:
+        raise VolumeDamagedError("the volume's own files were not looked for")
+    health.check(device, boot, mft, system, volume, findings)
+    bitmap = _read_bitmap(device, boot, system, findings)
+    return sink.tables(volume, findings, bitmap)
+
+
+class TableSink:
+    """Where finished tables go: to a writer, or into memory."""
+
+    def __init__(self, writer: TableWriter | None) -> None:
+        self._writer = writer
+        self._kept: dict[str, pa.Table] = {}
+
+    def put(self, name: str, table: pa.Table, *, keep: bool = False) -> None:
+        """Take one table; ``keep`` it in memory although it is written."""
+        if self._writer is not None:
+            self._writer.put(name, table)
+        if keep or self._writer is None:
+            self._kept[name] = table
+
+    def tables(self, volume: VolumeInfo, findings: FindingList, bitmap: U8 | None) -> Tables:
+        """All of them, once they have been taken."""
+        folder = self._writer.folder if self._writer else None
+        kept = self._kept
+        return Tables(volume, **kept, findings=findings.table(), bitmap=bitmap, folder=folder)
 
 
 def scan_mft(
-    device: BlockDevice, *, source: str, emit: Listener = ignore, threads: int = DEFAULT_THREADS
+    device: BlockDevice,
+    *,
+    source: str,
+    emit: Listener = ignore,
+    threads: int = DEFAULT_THREADS,
+    writer: TableWriter | None = None,
 ) -> Tables:
     """Read a bare $MFT, a file of FILE records, into tables.
 
@@ -99,8 +131,9 @@ def scan_mft(
             f"the last {device.size_bytes % record_bytes} bytes are no whole record",
         )  # fmt: skip
     rows = _decode(device.read_into, record_bytes, count, findings, emit, threads)
-    tables = _tabulate(rows, volume, findings)
-    return Tables(volume=volume, findings=findings.table(), **tables)
+    sink = TableSink(writer)
+    _tabulate(rows, volume, findings, sink)
+    return sink.tables(volume, findings, None)
 
 
 def read_boot(device: BlockDevice, findings: FindingList) -> BootSector:
@@ -185,31 +218,51 @@ def _decode(
 
 
 def _tabulate(
-    rows: Rows, volume: VolumeInfo, findings: FindingList, device: BlockDevice | None = None,
-    boot: BootSector | None = None,
-) -> dict[str, pa.Table]:  # fmt: skip
-    """The tables, without findings; ``device`` and ``boot`` unless it is a bare $MFT."""
+    rows: Rows, volume: VolumeInfo, findings: FindingList, sink: TableSink,
+    device: BlockDevice | None = None, boot: BootSector | None = None,
+) -> SystemFiles | None:  # fmt: skip
+    """Put the tables, without findings, into ``sink``, each as soon as nothing else needs it.
+
+    Args:
+        rows: emptied on the way.
+        volume: its counts are filled in.
+        findings: takes what is wrong.
+        sink: takes the tables.
+        device: the volume; None for a bare $MFT.
+        boot: its geometry; None for a bare $MFT.
+
+    Returns:
+        NTFS's own files and the one that may hold a hibernated system.
+    """
     _count(rows, volume)
     owners = find_owners(rows, findings)
     streams, extents = build_streams(rows, owners, findings)
-    _check_lists(rows, owners, streams, extents, findings, device, boot)
+    system = None if device is None or boot is None else SystemFiles(device, boot, streams, extents)
+    _check_lists(rows, owners, streams, system, findings)
     del rows.columns["base"], rows.columns["base_sequence"]
+    data = unnamed_data(rows, owners, streams, extents)
+    if system is not None:
+        system = system.only(health.find_hibernation_file(rows, owners))
+    sink.put("streams", streams)
+    sink.put("extents", extents)
+    del streams, extents
     paths = PathBuilder(
         load(), findings, rows.record_count, rows.record_count * volume.record_bytes
     )
     names = build_names(rows, owners, paths)
-    files = build_files(rows, owners, names, streams, extents, paths)
-    return {"files": files, "names": names, "streams": streams, "extents": extents}
+    path = names["path"].chunk(0)
+    sink.put("names", names)
+    del names
+    # Kept: it is the one that every summary reads, and the last one that takes memory.
+    sink.put("files", build_files(rows, owners, path, data, paths), keep=True)
+    return system
 
 
 def _check_lists(
-    rows: Rows, owners: Owners, streams: pa.Table, extents: pa.Table, findings: FindingList,
-    device: BlockDevice | None, boot: BootSector | None,
+    rows: Rows, owners: Owners, streams: pa.Table, system: SystemFiles | None,
+    findings: FindingList,
 ) -> None:  # fmt: skip
-    if device is not None and boot is not None:
-        found = {item.record: item for item in SystemFiles(device, boot, streams, extents).lists()}
-    else:
-        found = {}
+    found = {} if system is None else {item.record: item for item in system.lists()}
 
     def read_list(record: int) -> bytes | None:
         try:
@@ -217,13 +270,9 @@ def _check_lists(
         except DeviceReadError:
             return None
 
-    wanted = pc.and_not(
-        pc.equal(
-            streams["attribute_type"], pa.scalar(int(AttributeType.ATTRIBUTE_LIST), pa.uint32())
-        ),
-        streams["resident"],
-    )
-    outside = np.unique(streams["record"].to_numpy()[wanted.to_numpy()]).astype(np.int64)
+    wanted = numpy_values(streams["attribute_type"]) == int(AttributeType.ATTRIBUTE_LIST)
+    wanted &= ~numpy_values(streams["resident"])
+    outside = np.unique(numpy_values(streams["record"])[wanted]).astype(np.int64)
     check_lists(rows, owners, outside, read_list, findings)
 
 

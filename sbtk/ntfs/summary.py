@@ -11,11 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sbtk.ntfs.bitmap import allocated_clusters
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.layout import AttributeType, SystemRecord
 from sbtk.ntfs.tables import Tables, VolumeInfo
 
 _SEVERITIES = ("error", "warning", "info")
 _OWN_FOLDER = "$Extend"
+_FILE_COLUMNS = (
+    "record", "path", "is_directory", "size_bytes", "extents", "resident", "compressed", "sparse",
+    "encrypted",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,15 @@ class Summary:
 
 def summarise(tables: Tables, *, top: int = 5) -> Summary:
     """Compute the figures; ``top`` is how many files are named in each list."""
-    files = tables.files
-    record = files["record"].to_numpy()
+    files = tables.columns("files", *_FILE_COLUMNS)
+    record = numpy_values(files["record"])
     own = (record < SystemRecord.FIRST_USER) | _below_own_folder(files)
-    folder = files["is_directory"].to_numpy()
+    folder = numpy_values(files["is_directory"])
     plain = ~own & ~folder
-    size_bytes, extents = files["size_bytes"].to_numpy(), files["extents"].to_numpy()
+    size_bytes, extents = numpy_values(files["size_bytes"]), numpy_values(files["extents"])
 
     def count(column: str) -> int:
-        return int(np.count_nonzero(files[column].to_numpy() & plain))
+        return int(np.count_nonzero(numpy_values(files[column]) & plain))
 
     return Summary(
         volume=tables.volume,
@@ -107,7 +112,7 @@ def summarise(tables: Tables, *, top: int = 5) -> Summary:
         sparse_files=count("sparse"),
         encrypted_files=count("encrypted"),
         linked_files=_count_linked(tables, record[plain]),
-        extents=int(np.count_nonzero(tables.extents["lcn"].to_numpy() >= 0)),
+        extents=int(np.count_nonzero(numpy_values(tables.columns("extents", "lcn")["lcn"]) >= 0)),
         fragmented_files=int(np.count_nonzero(plain & (extents > 1))),
         largest=_top(files, np.where(plain, size_bytes, 0), top, above=0),
         most_fragmented=_top(files, np.where(plain, extents, 0), top, above=1),
@@ -116,25 +121,23 @@ def summarise(tables: Tables, *, top: int = 5) -> Summary:
 
 
 def _below_own_folder(files: pa.Table) -> npt.NDArray[np.bool_]:
-    starts: npt.NDArray[np.bool_] = pc.starts_with(files["path"], f"{_OWN_FOLDER}/").to_numpy()
-    return starts
+    return numpy_values(pc.starts_with(files["path"], f"{_OWN_FOLDER}/"))
 
 
 def _count_named_streams(tables: Tables, own_records: npt.NDArray[np.uint64]) -> int:
-    streams = tables.streams
-    named = pc.and_(
-        pc.equal(streams["attribute_type"], pa.scalar(int(AttributeType.DATA), pa.uint32())),
-        pc.greater(pc.binary_length(streams["attribute_name"]), 0),
-    ).to_numpy()
-    records = streams["record"].to_numpy()[named]
-    return int(np.count_nonzero(~np.isin(records, own_records)))
+    streams = tables.columns("streams", "record", "attribute_type", "attribute_name")
+    data = numpy_values(streams["attribute_type"]) == int(AttributeType.DATA)
+    named = data & (numpy_values(pc.binary_length(streams["attribute_name"])) > 0)
+    return int(np.count_nonzero(~np.isin(numpy_values(streams["record"])[named], own_records)))
 
 
 def _count_linked(tables: Tables, records: npt.NDArray[np.uint64]) -> int:
+    """How many of these records have more than one name; the rows of ``names`` are sorted."""
     dos = 2
-    proper = tables.names["record"].to_numpy()[tables.names["namespace"].to_numpy() != dos]
-    linked, names = np.unique(proper, return_counts=True)
-    return int(np.count_nonzero(np.isin(linked[names > 1], records)))
+    names = tables.columns("names", "record", "namespace")
+    proper = numpy_values(names["record"])[numpy_values(names["namespace"]) != dos]
+    again = np.flatnonzero(proper[1:] == proper[:-1])
+    return int(np.count_nonzero(np.isin(np.unique(proper[again]), records)))
 
 
 def _top(files: pa.Table, key: npt.NDArray[np.int64], top: int, *, above: int) -> list[FileFigure]:

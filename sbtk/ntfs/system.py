@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sbtk.device.base import BlockDevice
 from sbtk.ntfs.boot import BootSector
 from sbtk.ntfs.clusters import ClusterStream
-from sbtk.ntfs.layout import AttributeType
+from sbtk.ntfs.columns import numpy_values, text_buffers
+from sbtk.ntfs.layout import AttributeType, SystemRecord
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class SystemStream:
 
 
 class SystemFiles:
-    """Opens unnamed, non-resident streams of one volume."""
+    """Opens unnamed, non-resident streams of one volume.
+
+    Attributes:
+        hibernation_record: record of hiberfil.sys, -1 where none is known.
+    """
 
     def __init__(
         self, device: BlockDevice, boot: BootSector, streams: pa.Table, extents: pa.Table
@@ -51,12 +56,33 @@ class SystemFiles:
         """Take the tables ``streams`` and ``extents`` of the volume on ``device``."""
         self._device = device
         self._cluster_bytes = boot.cluster_bytes
-        self._streams = streams
-        self._extents = extents
+        name_offsets = text_buffers(streams["attribute_name"].chunk(0))[0]
+        self._streams = {
+            name: numpy_values(streams[name])
+            for name in ("record", "attribute_type", "resident", "data_bytes", "initialized_bytes")
+        }
+        self._streams["unnamed"] = name_offsets[1:] == name_offsets[:-1]
+        self._runs = {
+            name: numpy_values(extents[name]) for name in ("stream", "vcn", "lcn", "clusters")
+        }
+        self.hibernation_record = -1
+
+    def only(self, hibernation_record: int) -> SystemFiles:
+        """NTFS's own files and this record, -1 for none; of all others nothing is kept."""
+        record = self._streams["record"]
+        wanted = (record < SystemRecord.FIRST_USER) | (record.view(np.int64) == hibernation_record)
+        number = np.cumsum(wanted) - 1
+        mine = wanted[self._runs["stream"]]
+        narrow = copy.copy(self)
+        narrow._streams = {name: column[wanted] for name, column in self._streams.items()}
+        narrow._runs = {name: column[mine] for name, column in self._runs.items()}
+        narrow._runs["stream"] = number[narrow._runs["stream"]]
+        narrow.hibernation_record = hibernation_record
+        return narrow
 
     def data_of(self, record: int) -> SystemStream | None:
         """The unnamed $DATA of ``record``; None if it has none that is not resident."""
-        of_record = pc.equal(self._streams["record"], pa.scalar(record, pa.uint64())).to_numpy()
+        of_record = self._streams["record"] == np.uint64(record)
         found = self._open(self._rows(AttributeType.DATA) & of_record)
         return found[0] if found else None
 
@@ -67,31 +93,22 @@ class SystemFiles:
     def _rows(self, kind: AttributeType) -> npt.NDArray[np.bool_]:
         """Unnamed non-resident streams of one type."""
         streams = self._streams
-        wanted: npt.NDArray[np.bool_] = pc.and_not(
-            pc.equal(streams["attribute_type"], pa.scalar(int(kind), pa.uint32())),
-            streams["resident"],
-        ).to_numpy()
-        rows = np.flatnonzero(wanted)
-        wanted[rows] = (
-            pc.binary_length(streams["attribute_name"].take(pa.array(rows))).to_numpy() == 0
-        )
-        return wanted
+        wanted = (streams["attribute_type"] == int(kind)) & ~streams["resident"]
+        return np.asarray(wanted & streams["unnamed"])
 
     def _open(self, wanted: npt.NDArray[np.bool_]) -> list[SystemStream]:
         rows = np.flatnonzero(wanted)
         if not len(rows):
             return []
-        stream = self._extents["stream"].to_numpy()
+        stream = self._runs["stream"]
         mine = np.flatnonzero(wanted[stream])
-        columns = {
-            name: self._extents[name].to_numpy()[mine] for name in ("vcn", "lcn", "clusters")
-        }
+        columns = {name: self._runs[name][mine] for name in ("vcn", "lcn", "clusters")}
         stream = stream[mine]
         order = np.lexsort((columns["vcn"], stream))
         stream = stream[order]
         columns = {name: column[order] for name, column in columns.items()}
         opened = []
-        for row, fields in zip(rows, self._streams.take(pa.array(rows)).to_pylist(), strict=True):
+        for row in rows.tolist():
             part = slice(*np.searchsorted(stream, [row, row + 1]))
             clusters = ClusterStream(
                 self._device, self._cluster_bytes,
@@ -99,7 +116,10 @@ class SystemFiles:
             )  # fmt: skip
             opened.append(
                 SystemStream(
-                    fields["record"], fields["data_bytes"], fields["initialized_bytes"], clusters
+                    int(self._streams["record"][row]),
+                    int(self._streams["data_bytes"][row]),
+                    int(self._streams["initialized_bytes"][row]),
+                    clusters,
                 )
             )
         return opened

@@ -5,7 +5,6 @@ Arrow in memory, Parquet on disk (one file a table, beside ``volume.json``), pan
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sbtk.errors import TableError
+from sbtk.ntfs.table_files import (
+    TableWriter,
+    check_table,
+    read_bitmap,
+    read_document,
+    read_table,
+)
 
 FORMAT_VERSION = 1
 
@@ -86,12 +91,6 @@ FINDINGS = pa.schema(
         ("message", pa.string()),
     ]
 )
-_REPEATING = frozenset(
-    ["sequence", "extents", "hard_links", "attributes", "namespace", "attribute_type",
-     "attribute_name", "flags", "compression_unit", "severity", "code"]
-)  # fmt: skip
-_COUNTING_TYPES = frozenset([pa.int64(), pa.uint64(), TIMESTAMP])
-_ROW_GROUP_ROWS = 128 * 1024
 SCHEMAS: dict[str, pa.Schema] = {
     "files": FILES,
     "names": NAMES,
@@ -147,104 +146,127 @@ class VolumeInfo:
     bare_mft: bool = False
     counts: dict[str, int] = field(default_factory=dict)
 
+    def to_document(self) -> dict[str, Any]:
+        """What ``volume.json`` holds."""
+        return {"format": FORMAT_VERSION, **asdict(self)}
 
-@dataclass(frozen=True)
+    @classmethod
+    def from_document(cls, document: dict[str, Any], folder: Path) -> VolumeInfo:
+        """Read what ``to_document`` made.
+
+        Raises:
+            TableError: another version wrote it.
+        """
+        version = document.get("format")
+        if version != FORMAT_VERSION:
+            raise TableError(
+                f"{folder} was written in format {version}, this version reads {FORMAT_VERSION}",
+                hint="Run sbtk scan --out again",
+            )
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in document.items() if key in known})
+
+
 class Tables:
-    """All tables of one volume.
+    """All tables of one volume, in memory or in the folder where they were saved.
+
+    Tables of a folder are read when they are first asked for.
 
     Attributes:
         volume: geometry, identity, health.
-        files: one row per in-use base record, sorted by record.
-        names: every name of every in-use base record, sorted by record.
-        streams: every attribute of every in-use base record, sorted by record.
-        extents: every run, sorted by lcn, holes last.
-        findings: what was wrong, one row a damaged record.
         bitmap: $Bitmap as it lies on the disk, (ceil(total_clusters / 8),) uint8, bit 0 of byte 0
             is cluster 0 (``sbtk.ntfs.bitmap`` reads it); None for a bare $MFT, or if it cannot
             be read. Saved as ``bitmap.npy``.
     """
 
-    volume: VolumeInfo
-    files: pa.Table
-    names: pa.Table
-    streams: pa.Table
-    extents: pa.Table
-    findings: pa.Table
-    bitmap: npt.NDArray[np.uint8] | None = None
+    def __init__(
+        self,
+        volume: VolumeInfo,
+        files: pa.Table | None = None,
+        names: pa.Table | None = None,
+        streams: pa.Table | None = None,
+        extents: pa.Table | None = None,
+        findings: pa.Table | None = None,
+        bitmap: npt.NDArray[np.uint8] | None = None,
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        """Take tables that are there; those that are not lie in ``folder``."""
+        self.volume = volume
+        self.bitmap = bitmap
+        self._folder = folder
+        given = {"files": files, "names": names, "streams": streams, "extents": extents,
+                 "findings": findings}  # fmt: skip
+        self._held = {name: table for name, table in given.items() if table is not None}
+
+    @property
+    def files(self) -> pa.Table:
+        """One row per in-use base record, sorted by record."""
+        return self._table("files")
+
+    @property
+    def names(self) -> pa.Table:
+        """Every name of every in-use base record, sorted by record."""
+        return self._table("names")
+
+    @property
+    def streams(self) -> pa.Table:
+        """Attributes of every in-use base record, sorted by record."""
+        return self._table("streams")
+
+    @property
+    def extents(self) -> pa.Table:
+        """Every run, sorted by lcn, holes last."""
+        return self._table("extents")
+
+    @property
+    def findings(self) -> pa.Table:
+        """What was wrong, one row a damaged record."""
+        return self._table("findings")
+
+    def columns(self, table: str, *names: str) -> pa.Table:
+        """Some columns of a table: of a saved one, only they are read.
+
+        Raises:
+            TableError: the saved table is damaged.
+        """
+        if table in self._held or self._folder is None:
+            return self._table(table).select(list(names))
+        return read_table(self._folder / f"{table}.parquet", SCHEMAS[table], names)
+
+    def with_findings(self, findings: pa.Table) -> Tables:
+        """The same tables with other findings."""
+        held = {**self._held, "findings": findings}
+        return Tables(self.volume, **held, bitmap=self.bitmap, folder=self._folder)
+
+    def _table(self, name: str) -> pa.Table:
+        if name not in self._held:
+            if self._folder is None:
+                raise TableError(f"the table {name} was not kept")
+            path = self._folder / f"{name}.parquet"
+            self._held[name] = read_table(path, SCHEMAS[name], SCHEMAS[name].names)
+        return self._held[name]
 
     def save(self, folder: Path) -> None:
-        """Write ``volume.json`` and one Parquet file a table into ``folder``; made if missing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in SCHEMAS:
-            _write_parquet(getattr(self, name), folder / f"{name}.parquet")
-        if self.bitmap is not None:
-            np.save(folder / "bitmap.npy", self.bitmap)
-        document = {"format": FORMAT_VERSION, **asdict(self.volume)}
-        (folder / "volume.json").write_text(json.dumps(document, indent=1) + "\n")
+        """Write ``volume.json`` and one Parquet file a table into ``folder``; made if missing.
+
+        Raises:
+            DeviceWriteError: the folder cannot be written to.
+        """
+        tables = {name: self._table(name) for name in SCHEMAS}
+        with TableWriter(folder) as writer:
+            for name, table in tables.items():
+                writer.put(name, table)
+            writer.finish(self.volume.to_document(), self.bitmap)
 
     @classmethod
     def load(cls, folder: Path) -> Tables:
-        """Read what ``save`` wrote.
+        """The tables that ``save`` or a scan wrote into ``folder``.
 
         Raises:
             TableError: a file is missing or damaged, or was written by another version.
         """
-        volume = _load_volume(folder)
-        tables: dict[str, Any] = {}
+        volume = VolumeInfo.from_document(read_document(folder), folder)
         for name, schema in SCHEMAS.items():
-            try:
-                table = pq.read_table(folder / f"{name}.parquet", memory_map=True)
-                tables[name] = table.select(schema.names).cast(schema)
-            except (OSError, pa.ArrowInvalid, KeyError) as error:
-                raise TableError(
-                    f"{folder / name}.parquet cannot be read: {error}",
-                    hint="Run sbtk scan --out again",
-                ) from error
-        return cls(volume=volume, bitmap=_load_bitmap(folder), **tables)
-
-
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    """Write one table: LZ4, differences where numbers run on, dictionaries where they repeat.
-
-    Half the time and a quarter less room than the defaults, which build dictionaries of millions
-    of different values before they give up on them.
-    """
-    repeating = [name for name in table.column_names if name in _REPEATING]
-    encodings = {
-        field.name: "DELTA_BYTE_ARRAY" if field.name == "path" else "DELTA_BINARY_PACKED"
-        for field in table.schema
-        if field.name == "path" or (field.type in _COUNTING_TYPES and field.name not in repeating)
-    }
-    pq.write_table(
-        table, path, compression="lz4", row_group_size=_ROW_GROUP_ROWS,
-        use_dictionary=repeating, column_encoding=encodings,
-    )  # fmt: skip
-
-
-def _load_bitmap(folder: Path) -> npt.NDArray[np.uint8] | None:
-    path = folder / "bitmap.npy"
-    if not path.exists():
-        return None
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.uint8)
-    except (OSError, ValueError) as error:
-        raise TableError(
-            f"{path} cannot be read: {error}", hint="Run sbtk scan --out again"
-        ) from error
-
-
-def _load_volume(folder: Path) -> VolumeInfo:
-    try:
-        document = json.loads((folder / "volume.json").read_text())
-        version = document.pop("format")
-    except (OSError, ValueError, KeyError) as error:
-        raise TableError(
-            f"{folder} holds no tables of a scan: {error}", hint="Run sbtk scan SRC --out DIR"
-        ) from error
-    if version != FORMAT_VERSION:
-        raise TableError(
-            f"{folder} was written in format {version}, this version reads {FORMAT_VERSION}",
-            hint="Run sbtk scan --out again",
-        )
-    known = {item.name for item in fields(VolumeInfo)}
-    return VolumeInfo(**{key: value for key, value in document.items() if key in known})
+            check_table(folder / f"{name}.parquet", schema)
+        return cls(volume, bitmap=read_bitmap(folder), folder=folder)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import re
 import threading
-from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -39,6 +39,7 @@ from sbtk.ntfs.lookup import Stream, find_record, find_stream, stream_at
 from sbtk.ntfs.mft import MAX_LIST_BYTES, MftReader
 from sbtk.ntfs.record import Attribute, Record, RecordError
 from sbtk.ntfs.scan import read_boot, scan, scan_mft
+from sbtk.ntfs.table_files import TableWriter
 from sbtk.ntfs.tables import Tables, VolumeInfo
 from sbtk.units import format_bytes
 
@@ -194,12 +195,26 @@ class Volume:
         head = self._opened.device.read(0, min(4, self._opened.device.size_bytes))
         return head in (RECORD_SIGNATURE, RECORD_TORN_SIGNATURE)
 
-    def _scan(self) -> Tables:
+    def scan_into(self, folder: Path) -> Tables:
+        """Scan and save the tables into ``folder`` as they are completed; few stay in memory.
+
+        Raises:
+            DeviceWriteError: the folder cannot be written to.
+            NotNtfsError, VolumeDamagedError, DeviceReadError: as ``tables``.
+        """
+        with TableWriter(folder) as writer:
+            tables = self._scan(writer)
+            writer.put("findings", tables.findings)
+            writer.finish(tables.volume.to_document(), tables.bitmap)
+        return tables
+
+    def _scan(self, writer: TableWriter | None = None) -> Tables:
         opened = self._opened
+        source = opened.source
         if self.is_bare_mft:
-            return scan_mft(opened.device, source=opened.source, emit=self._emit)
+            return scan_mft(opened.device, source=source, emit=self._emit, writer=writer)
         try:
-            tables = scan(opened.device, source=opened.source, emit=self._emit)
+            tables = scan(opened.device, source=source, emit=self._emit, writer=writer)
         except (NotNtfsError, VolumeDamagedError) as error:
             raise self._explained(error) from error
         sector_bytes = tables.volume.sector_bytes
@@ -213,7 +228,7 @@ class Volume:
         own = FindingList(self._emit)
         for finding in opened.findings:
             own.add(finding.severity, finding.code, finding.message)
-        return replace(tables, findings=pa.concat_tables([own.table(), tables.findings]))
+        return tables.with_findings(pa.concat_tables([own.table(), tables.findings]))
 
     def _explained(self, error: NotNtfsError | VolumeDamagedError) -> SbtkError:
         """The error of a scan with the volume's name, and the cut where that is the reason."""

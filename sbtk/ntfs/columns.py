@@ -1,0 +1,92 @@
+"""Columns between NumPy and Arrow without a copy, and without pandas.
+
+``pyarrow.array`` and ``to_numpy`` import pandas, which takes longer than decoding a million
+records; the buffers below are all that is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def arrow_array(values: npt.NDArray[Any], kind: pa.DataType | None = None) -> pa.Array:
+    """Arrow's view of ``values``, (n,) of a plain type; ``kind`` if it is not the type's own."""
+    buffer: npt.NDArray[Any]
+    if values.dtype == np.bool_:
+        buffer, own = np.packbits(values, bitorder="little"), pa.bool_()
+    else:
+        buffer, own = np.ascontiguousarray(values), pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind or own, len(values), [None, pa.py_buffer(buffer)])
+
+
+def arrow_table(
+    columns: list[npt.NDArray[Any] | pa.Array | pa.ChunkedArray], schema: pa.Schema
+) -> pa.Table:
+    """A table of NumPy and Arrow columns; each NumPy column has the type of its field."""
+    arrays = []
+    for values, field in zip(columns, schema, strict=True):
+        if isinstance(values, np.ndarray):
+            own = values.astype(numpy_dtype(field.type), copy=False)
+            arrays.append(arrow_array(own, field.type))
+        else:
+            arrays.append(values)
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def numpy_dtype(kind: pa.DataType) -> np.dtype[Any]:
+    """The NumPy type with the same bytes."""
+    return np.dtype(np.int64 if pa.types.is_timestamp(kind) else kind.to_pandas_dtype())
+
+
+def numpy_values(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """The values of a column of a plain type without nulls, (n,); a copy only of booleans.
+
+    A column of several chunks is joined.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks != 1:
+            parts = [numpy_values(chunk) for chunk in column.chunks]
+            empty = np.empty(
+                0, np.bool_ if pa.types.is_boolean(column.type) else numpy_dtype(column.type)
+            )
+            return np.concatenate(parts) if parts else empty
+        column = column.chunk(0)
+    first, count = column.offset, len(column)
+    data = column.buffers()[1]
+    if pa.types.is_boolean(column.type):
+        if data is None:
+            return np.zeros(0, np.bool_)
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        return bits[first : first + count].view(np.bool_)
+    dtype = numpy_dtype(column.type)
+    return (
+        np.frombuffer(data, dtype, count, first * dtype.itemsize) if count else np.empty(0, dtype)
+    )
+
+
+def text_array(offsets: npt.NDArray[np.int64], blob: npt.NDArray[np.uint8]) -> pa.LargeStringArray:
+    """Arrow text over these buffers, without a copy: (n + 1,) int64 offsets into UTF-8."""
+    return pa.LargeStringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(blob)
+    )
+
+
+def text_buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """The offsets, (n + 1,) int64, and the UTF-8 bytes below an array of text, without a copy."""
+    _, offsets, blob = text.buffers()
+    first = text.offset
+    numbers = np.frombuffer(offsets, np.int64)[first : first + len(text) + 1]
+    return numbers, np.frombuffer(blob or b"", np.uint8)
+
+
+def text_of(strings: Sequence[str]) -> pa.LargeStringArray:
+    """A few strings of Python as Arrow text."""
+    encoded = [item.encode() for item in strings]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(item) for item in encoded], out=offsets[1:])
+    return text_array(offsets, np.frombuffer(b"".join(encoded), np.uint8))
