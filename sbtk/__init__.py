@@ -18,6 +18,11 @@ _PUBLIC = {
     "SbtkError": "sbtk.errors",
     "limits": "sbtk.scsi.limits",
     "plan_backup": "sbtk.plan.api",
+    "backup": "sbtk.jobs.backup",
+    "restore": "sbtk.jobs.restore",
+    "extract": "sbtk.jobs.extract",
+    "verify": "sbtk.jobs.verify",
+    "resume": "sbtk.jobs.resume",
 }
 
 __all__ = ["SbtkError", "__version__"]

@@ -99,7 +99,8 @@ def failed_segment(plan: Plan, command: int, error: CheckConditionError) -> int:
     row = rows.start + error.segments_done
     if row >= rows.stop:
         return -1
-    return row if base_type(plan.segments.type_code[row : row + 1])[0] in MOVING_TYPES else -1
+    moves = base_type(plan.segments.type_code[row : row + 1])[0] in MOVING_TYPES
+    return row if moves or plan.kind == "verify" else -1
 
 
 def explain(

@@ -105,6 +105,7 @@ def plan_verify(
     limits: Limits,
     *,
     layout: str = "image",
+    chosen: Int64Array | None = None,
     lid4: bool | None = None,
     notes: dict[str, Any] | None = None,
 ) -> Plan:
@@ -112,12 +113,25 @@ def plan_verify(
 
     Digests come back in the order of the segments that have ``is_digest`` (see ``digest_rows``).
 
+    Args:
+        rows: the set's map.
+        geometry: of the LUN that was backed up.
+        source: where the set is.
+        limits: of the copy manager.
+        layout: of the set.
+        chosen: the rows to read, ascending; None for all of them.
+        lid4: send lists as LID4; None where the manager can.
+        notes: kept in the plan.
+
     Raises:
         PlanError: the manager makes no digests of this medium.
     """
     type_code = STREAM_DISCARD if source.medium == "tape" else BLOCK_TO_STREAM
     batch.require(limits, DIGEST + type_code, "verify by digests; the host has to read the set")
-    reads = Reads(rows.archive_start_bytes, rows.length_bytes, np.full(len(rows), -1, np.int64))
+    own = np.arange(len(rows)) if chosen is None else chosen
+    reads = Reads(
+        rows.archive_start_bytes[own], rows.length_bytes[own], np.full(own.size, -1, np.int64)
+    )
     return _plan_reads(
         "verify", rows, reads, geometry, source, limits=limits, layout=layout, lid4=lid4,
         digests=True, notes=notes or {},
@@ -195,7 +209,7 @@ def _plan_reads(
         target=source,
         limits=limits,
         selected=NOTHING if verify else Ranges(reads.lun[order], reads.length[order]),
-        pieces=_pieces(rows, reads, verify=verify),
+        pieces=_pieces(reads, verify=verify),
         segments=segments,
         commands=commands,
         inline=_NO_INLINE,
@@ -207,11 +221,10 @@ def _plan_reads(
     )
 
 
-def _pieces(rows: SetMap, reads: Reads, *, verify: bool) -> Pieces:
-    if verify:  # the other end is nothing: a piece's origin is its own place
-        return Pieces(reads.start, reads.length, rows.kind, reads.start)
+def _pieces(reads: Reads, *, verify: bool) -> Pieces:
     kind = np.full(reads.start.size, SOURCE, np.uint8)
-    return Pieces(reads.start, reads.length, kind, reads.lun)
+    # Where the other end is nothing, a piece's origin is its own place.
+    return Pieces(reads.start, reads.length, kind, reads.start if verify else reads.lun)
 
 
 def _from_tape(rows: SetMap, reads: Reads, limit: batch.Rules) -> tuple[Segments, Commands]:
