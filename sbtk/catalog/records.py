@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from sbtk.device.location import parse
+from sbtk.errors import LocationError
 
 COMPLETE, FLAWED = "complete", "flawed"
 RUNNING = "running"
@@ -64,13 +65,14 @@ class RunRecord:
     Attributes:
         run_id: unique name.
         verb: ``backup``, ``restore``, ``verify``, ``extract``.
-        status: ``running``, then ``done``, ``findings``, ``failed`` or ``cancelled``.
+        status: ``running``, then ``done``, ``flawed`` (ended, with findings), ``failed`` or
+            ``cancelled``.
         started_s: seconds since the epoch.
         ended_s: seconds since the epoch, 0 while it runs.
         source: location that was read.
         target: location that was written.
         set_id: the set that it made or used; empty where there is none.
-        exit_code: as the command line's; -1 while it runs.
+        exit_code: as the command line's; 0 while it runs.
         message: how it ended, one line.
         folder: where its journal and ``events.jsonl`` are.
     """
@@ -83,16 +85,17 @@ class RunRecord:
     source: str = ""
     target: str = ""
     set_id: str = ""
-    exit_code: int = -1
+    exit_code: int = 0
     message: str = ""
     folder: str = ""
 
 
 def absolute(location: str) -> str:
-    """A location that means the same place from every working folder."""
-    if not location:
-        return ""
-    place = parse(location)
+    """A location that means the same place from every working folder; other text as it is."""
+    try:
+        place = parse(location)
+    except LocationError:
+        return location
     if place.kind not in ("path", "tape"):
         return str(place)
     prefix = "tape:" if place.kind == "tape" else ""

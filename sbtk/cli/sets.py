@@ -1,0 +1,87 @@
+"""``sbtk sets``: what the catalog knows, or what lies on one medium."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from sbtk.catalog.records import SetRecord
+from sbtk.catalog.store import Catalog
+from sbtk.cli.options import DebugOption, JsonOption, print_json_rows, verb_app
+from sbtk.cli.output import print_columns, printable
+from sbtk.units import format_bytes, plural
+
+app = verb_app("List sets: all that the catalog knows, or those that lie on a medium.")
+
+HEADS = ("set", "state", "layout", "archive", "volume", "medium")
+WIDTHS = (23, 10, 6, 8, 16)
+
+
+@app.command()
+def sets(
+    location: Annotated[
+        str, typer.Argument(metavar="[LOC]", help="tape:PATH or a disk; it is read, not written.")
+    ] = "",
+    *,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the catalog's sets, the newest last; with LOC those on that medium, in its order."""
+    del debug
+    with Catalog.open() as catalog:
+        if location:
+            _on_medium(location, catalog, as_json=as_json)
+            return
+        records = catalog.sets()
+    if as_json:
+        print_json_rows({"event": "set", **values(record)} for record in records)
+    elif records:
+        print_columns(HEADS, (row(record, record.status) for record in records), WIDTHS)
+    else:
+        sys.stdout.write("No sets yet. `sbtk backup SRC --to LOC` makes one\n")
+
+
+def _on_medium(location: str, catalog: Catalog, *, as_json: bool) -> None:
+    from sbtk.catalog.rebuild import read_medium
+
+    found = read_medium(location, catalog)
+    if as_json:
+        print_json_rows(
+            {"event": "set", **values(item.record), "damage": item.damage, "known": item.known}
+            for item in found
+        )
+        return
+    if found:
+        states = ("unfinished" if item.damage else item.record.status for item in found)
+        rows = (row(item.record, state) for item, state in zip(found, states, strict=True))
+        print_columns(HEADS, rows, WIDTHS)
+    for item in found:
+        if item.damage:
+            sys.stdout.write(f"{printable(item.record.set_id)}: {printable(item.damage)}\n")
+    unknown = sum(not (item.known or item.damage) for item in found)
+    more = f", {unknown} not in the catalog: `sbtk catalog rebuild {location}`" if unknown else ""
+    sys.stdout.write(f"{plural(len(found), 'set')} on {printable(location)}{printable(more)}\n")
+
+
+def row(record: SetRecord, state: str) -> tuple[str, ...]:
+    """A set as cells of a line."""
+    volume = record.volume_label or record.volume_serial
+    place = f" file {record.file_number}" if record.medium == "tape" else ""
+    return (
+        printable(record.set_id),
+        state,
+        record.layout,
+        format_bytes(record.archive_bytes),
+        printable(volume),
+        printable(record.location) + place,
+    )
+
+
+def values(record: SetRecord) -> dict[str, Any]:
+    """A set as plain values, without its manifest."""
+    found = dataclasses.asdict(record)
+    del found["manifest"]
+    return found

@@ -1,0 +1,60 @@
+"""A run's page, from its folder to a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sbtk.catalog.store import Catalog
+from sbtk.errors import CatalogError, DeviceWriteError
+from sbtk.report.page import render
+from sbtk.report.run_log import RunLog, read_run
+
+REPORT_NAME = "report.html"
+
+
+def write_report(folder: Path, out: Path | None = None) -> tuple[Path, RunLog]:
+    """Make the page of a run.
+
+    Args:
+        folder: of the run.
+        out: the file; ``report.html`` in the run's folder if None.
+
+    Returns:
+        The file, and the run's events.
+
+    Raises:
+        JobError: the folder is no run's.
+        DeviceWriteError: the file cannot be written.
+    """
+    log = read_run(folder)
+    page = render(log, _manifest(log))
+    path = out if out is not None else folder / REPORT_NAME
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            unfinished.write_text(page, encoding="utf-8")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeviceWriteError(
+            f"{path}: the report cannot be written ({error.strerror or error})",
+            hint="Name another file with --out",
+        ) from error
+    return path, log
+
+
+def _manifest(log: RunLog) -> dict[str, Any]:
+    """Of the run's set; empty where the catalog does not know it: the page then says less."""
+    set_id = log.stop["set_id"] if log.stop else ""
+    if not set_id:
+        return {}
+    try:
+        with Catalog.open() as catalog:
+            values = json.loads(catalog.find_set(set_id).manifest)
+    except (CatalogError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
