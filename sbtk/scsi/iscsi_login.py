@@ -319,7 +319,10 @@ class InitiatorLogin:
             mutual: whom the target must prove to be.
         """
         self._names = {"InitiatorName": initiator}
-        self._names |= {"TargetName": target} if target else {"SessionType": "Discovery"}
+        # Normal is the default (13.21), and Linux's target insists on hearing it.
+        self._names["SessionType"] = "Normal" if target else "Discovery"
+        if target:
+            self._names["TargetName"] = target
         self._isid = isid
         self._random_bytes = random_bytes
         self._chap = chap

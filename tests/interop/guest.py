@@ -12,6 +12,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,23 @@ def built() -> Path:
     return CACHE
 
 
-def run_in_guest(script: Path, folder: Path, *, timeout_s: int = 240) -> dict[str, Any]:
+def run_in_guest(
+    script: Path | str, folder: Path, *, arguments: Sequence[str] = (), timeout_s: int = 240
+) -> dict[str, Any]:
     """Boot the machine, run a Python script of ours in it, return what it reported.
 
     Args:
         script: a file of this checkout; it prints ``MARK`` and one JSON object at its end.
         folder: of the test, for the job file.
+        arguments: of the script.
         timeout_s: after which the machine is shut off.
     """
     job = folder / "job.sh"
     job.write_text(
         "export PYTHONDONTWRITEBYTECODE=1 HOME=/run SBTK_STATE_DIR=/run/state\n"
         "export PATH=/usr/sbin:/sbin:/usr/bin:/bin\n"
-        f"cd {shlex.quote(str(ROOT))} && {shlex.quote(sys.executable)} {shlex.quote(str(script))}\n"
+        f"cd {shlex.quote(str(ROOT))} && "
+        f"{shlex.join([sys.executable, str(script), *arguments])} 2>&1\n"
     )
     done = subprocess.run(
         ["bash", LAB / "run.sh", built(), job, str(timeout_s)],
