@@ -66,6 +66,8 @@ class Decoder:
         for first, last, reason in stretches:
             what = f"records {first} to {last} cannot" if last > first else "the record cannot"
             self._findings.add("error", "record-unread", f"{what} be read: {reason}", record=first)
+            for number in range(first + 1, last + 1):
+                self._findings.explain(number, by=first)
 
     def _chunks(self, threads: int) -> Iterator[tuple[int, Chunk]]:
         starts = range(0, self._record_count, self._step)

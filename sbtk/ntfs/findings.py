@@ -1,22 +1,40 @@
-"""What a scan found wrong, gathered in order, told to the listener, and turned into a table."""
+"""What a scan found wrong: one row a record, told to the listener, and turned into a table."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pyarrow as pa
 
 from sbtk.events import Finding, Listener, ignore
 from sbtk.ntfs.tables import FINDINGS
 
+STATES = ("volume-dirty", "log-open", "log-damaged", "hibernated")
+"""What a sound record says of the volume: these stand beside whatever is wrong with the record."""
+
+_RANK = {"info": 0, "warning": 1, "error": 2}
+_MAX_JOINED_CHARS = 400
+
 
 class FindingList:
-    """Collects findings; each is emitted as it comes, up to a number that a person may read."""
+    """Collects findings; all that is wrong with one record becomes one row.
+
+    The severest code stays, the first among equals, and the sentences are joined. What only follows
+    from damage that has its row elsewhere is left out (``add_effect``, ``explain``).
+
+    A finding that concerns no record is emitted as it comes, one that does by ``finish``, when its
+    row is complete: up to a number, both together, that a person may read.
+    """
 
     MAX_EMITTED = 100
 
     def __init__(self, emit: Listener = ignore) -> None:
         self._emit = emit
+        self._emitted = 0
         self._rows: list[Finding] = []
-        self._records: set[int] = set()
+        self._row_of: dict[int, int] = {}
+        self._effects: list[Finding] = []
+        self._told_at: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -26,21 +44,71 @@ class FindingList:
     ) -> None:
         """Keep one finding (``severity`` is ``info``, ``warning`` or ``error``)."""
         finding = Finding(severity=severity, code=code, record=record, lcn=lcn, message=message)
-        self._rows.append(finding)
-        self._records.add(record)
-        if len(self._rows) <= self.MAX_EMITTED:
-            self._emit(finding)
+        place = self._row_of.get(record)
+        if record < 0 or code in STATES:
+            self._rows.append(finding)
+        elif place is None:
+            self._row_of[record] = len(self._rows)
+            self._rows.append(finding)
+        else:
+            self._rows[place] = _join(self._rows[place], finding)
+        if record < 0:
+            self._tell(finding)
 
-    def has_record(self, record: int) -> bool:
-        """Whether something was found wrong with this record before."""
-        return record in self._records
+    def add_effect(self, severity: str, code: str, message: str, *, record: int) -> None:
+        """Keep a finding that may follow from another: dropped if its record is explained."""
+        self._effects.append(Finding(severity=severity, code=code, record=record, message=message))
 
-    def table(self) -> pa.Table:
-        """The ``findings`` table, in the order in which they came."""
+    def explain(self, record: int, by: int) -> None:
+        """The row of record ``by`` tells what is wrong with ``record``."""
+        if by != record:
+            self._told_at[record] = by
+
+    def teller(self, record: int) -> int | None:
+        """The record whose row tells of damage to ``record``; None if it has only a remark."""
+        if record in self._told_at:
+            return self._told_at[record]
+        place = self._row_of.get(record)
+        return None if place is None or self._rows[place].severity == "info" else record
+
+    def finish(self) -> pa.Table:
+        """Settle what follows from what, emit the rows, and hand over the ``findings`` table.
+
+        Its rows are in the order in which they came.
+        """
+        for effect in self._effects:
+            if effect.record not in self._told_at:
+                self.add(effect.severity, effect.code, effect.message, record=effect.record)
+        self._effects.clear()
+        for finding in self._rows:
+            if self._emitted >= self.MAX_EMITTED:
+                break
+            if finding.record >= 0:
+                self._tell(finding)
         if not self._rows:
-            return FINDINGS.empty_table()
+            return pa.Table.from_batches([], schema=FINDINGS)  # pa.array imports pandas
         columns = [[getattr(row, field.name) for row in self._rows] for field in FINDINGS]
         return pa.table(
             [pa.array(column, field.type) for column, field in zip(columns, FINDINGS, strict=True)],
             schema=FINDINGS,
         )
+
+    def _tell(self, finding: Finding) -> None:
+        if self._emitted < self.MAX_EMITTED:
+            self._emitted += 1
+            self._emit(finding)
+
+
+def _join(one: Finding, other: Finding) -> Finding:
+    """Both in one row; the sentences of a record do not grow without end."""
+    first, second = one, other
+    if _RANK[other.severity] > _RANK[one.severity]:
+        first, second = other, one
+    message = first.message
+    if second.message not in message:
+        if len(message) + len(second.message) <= _MAX_JOINED_CHARS:
+            message += f"; {second.message}"
+        elif not message.endswith("; and more"):
+            message += "; and more"
+    lcn = first.lcn if first.lcn >= 0 else second.lcn
+    return replace(first, message=message, lcn=lcn)

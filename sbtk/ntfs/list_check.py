@@ -7,13 +7,15 @@ the lists say the same; where they do not, part of a file is lost or stale, and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
-from sbtk.ntfs.chunk import I64, U8
+from sbtk.ntfs.chunk import I64, U8, Fault
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import LIST_ENTRY_MIN_BYTES, REFERENCE_MASK
-from sbtk.ntfs.owners import Owners
+from sbtk.ntfs.owners import NO_OWNER, Owners
+from sbtk.ntfs.paths import first_names
 from sbtk.ntfs.rows import Rows
 
 ReadList = Callable[[int], bytes | None]
@@ -107,21 +109,103 @@ def _compare(
     known = target < rows.record_count
     attached = np.zeros(len(target), np.bool_)
     attached[known] = owners.of_record[target[known]] == owner[known]
-    for record in np.unique(owner[~attached]):
-        missing = np.unique(target[~attached & (owner == record)])
-        findings.add(
-            "error", "extension-missing",
-            f"its attribute list names record {missing[0]}"
-            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-            + ", which holds nothing of this file: part of the file is lost", record=int(record),
-        )  # fmt: skip
+    titles = _Titles(rows, owners)
+    _report_damaged(rows, owners, titles, findings)
+    if not attached.all():
+        pairs = np.unique(np.stack([owner[~attached], target[~attached]], axis=1), axis=0)
+        _report_missing(pairs, rows.record_count, owners, titles, findings)
     extension = rows["record"][rows["base"] >= 0].astype(np.int64)
     extension = extension[owners.of_record[extension] >= 0]
     base = owners.of_record[extension]
-    listed = np.isin(extension, target[attached])
-    for row in np.flatnonzero(~listed & ~np.isin(base, unread)):
+    unlisted = ~np.isin(extension, target[attached]) & ~np.isin(base, unread)
+    _report_unlisted(base[unlisted], extension[unlisted], findings)
+
+
+class _Titles:
+    """Words for a base record."""
+
+    def __init__(self, rows: Rows, owners: Owners) -> None:
+        self._rows = rows
+        self._owners = owners
+
+    @cached_property
+    def _name_row(self) -> I64:
+        """(record_count,): a row of the name columns for every base record; -1 if it has none."""
+        owner = self._owners.of_record[self._rows["name_record"]]
+        owned = np.flatnonzero(owner >= 0)
+        first = first_names(owner[owned], self._rows["namespace"][owned], self._rows.record_count)
+        return np.where(first >= 0, np.append(owned, NO_OWNER)[first], NO_OWNER)
+
+    def has_name(self, record: int) -> bool:
+        """Whether a name of this file was found."""
+        return bool(self._name_row[record] >= 0)
+
+    def of(self, record: int) -> str:
+        """``record 82 ("report.doc")``."""
+        row = int(self._name_row[record])
+        if row < 0:
+            return f"record {record}"
+        start, end = self._rows["name_offsets"][row : row + 2].tolist()
+        return f'record {record} ("{self._rows["name_blob"][start:end].tobytes().decode()}")'
+
+
+def _report_damaged(rows: Rows, owners: Owners, titles: _Titles, findings: FindingList) -> None:
+    """Extension records that are known to be damaged: whose they are."""
+    damaged = rows.faulty_record[rows.fault != Fault.NAME_TEXT]
+    base = owners.of_record[damaged]
+    mine = (base >= 0) & (base != damaged)
+    for record, owner in zip(damaged[mine].tolist(), base[mine].tolist(), strict=True):
         findings.add(
-            "warning", "extension-unlisted",
-            f"it extends record {base[row]}, whose attribute list does not name it: it may be "
-            "stale", record=int(extension[row]),
+            "error", "extension-missing", f"it holds a part of {titles.of(owner)}", record=record
+        )
+        findings.explain(owner, by=record)
+
+
+def _report_missing(
+    pairs: I64, record_count: int, owners: Owners, titles: _Titles, findings: FindingList
+) -> None:
+    """Records that a list names and that are not its file's: the damaged one of the two tells."""
+    missing: dict[int, list[int]] = {}
+    for base, target in pairs.tolist():
+        by = None
+        if target < record_count:
+            if owners.of_record[target] != target:
+                by = findings.teller(target)
+            elif not titles.has_name(target):
+                by = target
+        if by is None or by == base:
+            missing.setdefault(base, []).append(target)
+            continue
+        findings.add(
+            "error", "extension-missing", f"it held a part of {titles.of(base)}, which is lost",
+            record=by,
         )  # fmt: skip
+        findings.explain(base, by)
+    for base, targets in missing.items():
+        findings.add(
+            "error", "extension-missing",
+            f"its attribute list names record {targets[0]}"
+            + (f" and {len(targets) - 1} more" if len(targets) > 1 else "")
+            + ", which holds nothing of this file: part of the file is lost", record=base,
+        )  # fmt: skip
+
+
+def _report_unlisted(base: I64, extension: I64, findings: FindingList) -> None:
+    """Extension records that no list names, unless the list is known to be the damaged part."""
+    groups: dict[int, list[int]] = {}
+    for owner, record in zip(base.tolist(), extension.tolist(), strict=True):
+        if findings.teller(owner) is None:
+            groups.setdefault(owner, []).append(record)
+    for owner, records in groups.items():
+        if len(records) == 1:
+            findings.add(
+                "warning", "extension-unlisted",
+                f"it extends record {owner}, whose attribute list does not name it: it may be "
+                "stale", record=records[0],
+            )  # fmt: skip
+        else:
+            findings.add(
+                "warning", "extension-unlisted",
+                f"{len(records)} records, the first is {records[0]}, extend it, and its attribute "
+                "list does not name them: they may be stale", record=owner,
+            )  # fmt: skip

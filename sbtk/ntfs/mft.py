@@ -18,6 +18,7 @@ from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType
 from sbtk.ntfs.record import Attribute, Record, RecordError, parse_record
 from sbtk.ntfs.runlist import Run
+from sbtk.ntfs.system import SystemStream
 
 MAX_LIST_BYTES = 256 * 1024
 """NTFS allows no larger attribute list (ntfs-3g: attrib.c, "Corrupt attribute list")."""
@@ -30,6 +31,7 @@ class MftReader:
         boot: the volume's geometry.
         stream: $MFT's bytes.
         record_count: records that exist: within $MFT's initialised size and its runs.
+        held_records: records that its clusters have room for, whatever its sizes say.
         mirror_used: record 0 came from $MFTMirr.
         parts_missing: some piece of $MFT's own run list could not be read.
     """
@@ -47,11 +49,12 @@ class MftReader:
         self._findings = FindingList() if findings is None else findings
         self.mirror_used = False
         self.parts_missing = False
-        first, data = self._read_record_0()
+        self._first, data = self._read_record_0()
+        self._listed: list[ListEntry] = []
         self._runs = list(data.runs)
         self._data_bytes = min(data.data_bytes, data.initialized_bytes)
         self._rebuild()
-        listed = first.find(AttributeType.ATTRIBUTE_LIST)
+        listed = self._first.find(AttributeType.ATTRIBUTE_LIST)
         if listed is not None:
             self._follow_list(listed)
         self.record_count = self._count_records()
@@ -87,6 +90,44 @@ class MftReader:
         wanted_bytes = min(attribute.data_bytes, stream.covered_bytes, max_bytes)
         return stream.read(0, max(wanted_bytes, 0))
 
+    def read_own(self, attribute_type: AttributeType, max_bytes: int) -> bytes:
+        """The first bytes of an unnamed attribute of $MFT itself, wherever its pieces lie.
+
+        Raises:
+            RecordError: it has none, or none that can be followed.
+            DeviceReadError: its clusters cannot be read.
+        """
+        pieces = self._own_pieces(attribute_type)
+        first = next((piece for piece in pieces if piece.resident or not piece.lowest_vcn), None)
+        if first is None:
+            raise RecordError("its start is missing")
+        if first.resident:
+            return first.value[:max_bytes]
+        if first.run_error:
+            raise RecordError(first.run_error)
+        runs: list[Run] = []
+        for piece in pieces:
+            _take_new(runs, piece.runs)
+        clusters = ClusterStream.from_runs(self._device, self.boot.cluster_bytes, runs)
+        data_bytes = max(first.data_bytes, 0)
+        initialized_bytes = max(first.initialized_bytes, 0)
+        return SystemStream(0, data_bytes, initialized_bytes, clusters).read(max_bytes)
+
+    def _own_pieces(self, attribute_type: AttributeType) -> list[Attribute]:
+        """Unnamed attributes of one type, of record 0 and of the records that its list names."""
+        holders = [self._first]
+        for entry in self._listed:
+            if entry.attribute_type == attribute_type and not entry.name and entry.record:
+                holder = self._fetch_listed(entry)
+                if holder is not None and all(holder.number != known.number for known in holders):
+                    holders.append(holder)
+        return [
+            attribute
+            for holder in holders
+            for attribute in holder.attributes
+            if attribute.attribute_type == attribute_type and not attribute.name
+        ]
+
     def _fetch(self, number: int) -> Record:
         record_bytes = self.boot.record_bytes
         return parse_record(self.stream.read(number * record_bytes, record_bytes), number)
@@ -105,15 +146,13 @@ class MftReader:
                 "error", "mft-size",
                 f"$MFT claims {claimed_bytes} bytes and has clusters for {held_bytes}", record=0,
             )  # fmt: skip
+        self.held_records = max(held_bytes, 0) // self.boot.record_bytes
         limit_bytes = max(held_bytes, 0) if not self.parts_missing else self._device.size_bytes
         return max(0, min(claimed_bytes, limit_bytes)) // self.boot.record_bytes
 
     def _add_runs(self, runs: Iterable[Run]) -> None:
         """Take a piece's runs, except where another piece has said where those VCNs lie."""
-        for run in runs:
-            end_vcn = run.vcn + run.clusters
-            if not any(run.vcn < k.vcn + k.clusters and k.vcn < end_vcn for k in self._runs):
-                self._runs.append(run)
+        _take_new(self._runs, runs)
         self._rebuild()
 
     def _read_record_0(self) -> tuple[Record, Attribute]:
@@ -156,16 +195,16 @@ class MftReader:
     def _follow_list(self, listed: Attribute) -> None:
         """Add the pieces of $MFT's own run list that lie in extension records."""
         try:
-            entries, damage = parse(self.read_value(listed, MAX_LIST_BYTES))
+            self._listed, damage = parse(self.read_value(listed, MAX_LIST_BYTES))
         except (RecordError, DeviceReadError) as error:
-            entries, damage = [], str(error.args[0])
+            damage = str(error.args[0])
         if damage:
             self.parts_missing = True
             self._findings.add(
                 "error", "mft-list-damaged", f"$MFT's attribute list: {damage}", record=0
             )
         pending = [
-            entry for entry in entries
+            entry for entry in self._listed
             if entry.attribute_type == AttributeType.DATA and not entry.name and entry.record
         ]  # fmt: skip
         while pending:
@@ -183,16 +222,8 @@ class MftReader:
 
     def _add_piece(self, entry: ListEntry) -> bool:
         """Take one piece if its record is already reachable; a piece that is known counts too."""
-        record_bytes = self.boot.record_bytes
-        if not self.stream.has(entry.record * record_bytes, record_bytes):
-            return False
-        try:
-            record = self._fetch(entry.record)
-        except (RecordError, DeviceReadError):
-            return False
-        if record.sequence != entry.sequence or record.base_record or not record.in_use:
-            return False
-        for attribute in record.attributes:
+        record = self._fetch_listed(entry)
+        for attribute in record.attributes if record is not None else ():
             if (
                 attribute.attribute_type == AttributeType.DATA
                 and not (attribute.name or attribute.resident or attribute.run_error)
@@ -201,3 +232,23 @@ class MftReader:
                 self._add_runs(attribute.runs)
                 return True
         return False
+
+    def _fetch_listed(self, entry: ListEntry) -> Record | None:
+        """The extension record of $MFT that an entry names; None if it is out of reach or not."""
+        record_bytes = self.boot.record_bytes
+        if not self.stream.has(entry.record * record_bytes, record_bytes):
+            return None
+        try:
+            record = self._fetch(entry.record)
+        except (RecordError, DeviceReadError):
+            return None
+        fits = record.sequence == entry.sequence and not record.base_record and record.in_use
+        return record if fits else None
+
+
+def _take_new(known: list[Run], runs: Iterable[Run]) -> None:
+    """Add runs to ``known``, except where one there has said where those VCNs lie."""
+    for run in runs:
+        end_vcn = run.vcn + run.clusters
+        if not any(run.vcn < k.vcn + k.clusters and k.vcn < end_vcn for k in known):
+            known.append(run)

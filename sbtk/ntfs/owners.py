@@ -63,14 +63,37 @@ def find_owners(rows: Rows, findings: FindingList) -> Owners:
             & (rows["sequence"][at] == rows["base_sequence"][extension_rows])
         )
         of_record[record[extension_rows[fits]]] = target[fits]
-        for row in extension_rows[~fits]:
-            findings.add(
-                "warning", "extension-orphan",
-                f"it extends record {base[row]}, which is no base record in use with sequence "
-                f"{rows['base_sequence'][row]}; its attributes belong to no file",
-                record=int(record[row]),
-            )  # fmt: skip
+        _report_orphans(rows, extension_rows[~fits], of_record, findings)
     return Owners(of_record, base_rows, bool(len(extension_rows)))
+
+
+def _report_orphans(rows: Rows, orphans: I64, of_record: I64, findings: FindingList) -> None:
+    """A row at each; but one at the base record where it is what is wrong, not its extensions."""
+    columns = (rows[name][orphans].tolist() for name in ("record", "base", "base_sequence"))
+    groups: dict[tuple[int, int], list[int]] = {}
+    for record, base, sequence in zip(*columns, strict=True):
+        groups.setdefault((base, sequence), []).append(record)
+    known = {base: findings.teller(base) for base, _ in groups}
+    for (base, sequence), records in groups.items():
+        exists = base < rows.record_count
+        by = known[base] if exists and of_record[base] != base else None
+        if by is None and exists and len(records) > 1:
+            by = base
+        what = f"record {base}, which is no base record in use with sequence {sequence}"
+        if by is None:
+            for record in records:
+                findings.add(
+                    "warning", "extension-orphan",
+                    f"it extends {what}; its attributes belong to no file", record=record,
+                )  # fmt: skip
+            continue
+        findings.add(
+            "warning", "extension-orphan",
+            f"{len(records)} records, the first is {records[0]}, extend {what}; their attributes "
+            "belong to no file", record=by,
+        )  # fmt: skip
+        for record in records:
+            findings.explain(record, by)
 
 
 def order_by_owner(owner: I64) -> I64 | None:
@@ -143,7 +166,7 @@ def _report_gaps(
     expected[starts] = 0
     wrong = rows[lowest_vcn[rows] != expected]
     for row in wrong[np.unique(owner[wrong], return_index=True)[1]]:
-        findings.add(
+        findings.add_effect(
             "error", "stream-gap",
             f"a stream's piece from VCN {lowest_vcn[row]} on does not follow the piece before it: "
             "an extension record is missing or damaged", record=int(owner[row]),

@@ -91,7 +91,9 @@ class PathBuilder:
         np.cumsum(path_offsets, out=path_offsets)
         blob: U8 = np.empty(int(path_offsets[-1]), np.uint8)
         self._kernels.path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob)
-        self._report(record, parent, up, cut)
+        orphans = np.flatnonzero(up == UP_ORPHAN)
+        self._report_orphans(record[orphans], parent[orphans], sequence_of)
+        self._report_cuts(record, parent, cut)
         return text_array(path_offsets, blob)
 
     def _link(
@@ -113,13 +115,40 @@ class PathBuilder:
         up[record == ROOT_RECORD] = UP_ROOT
         return up
 
-    def _report(self, record: I64, parent: I64, up: I32, cut: U8) -> None:
-        for rows, code, what in (
-            (up == UP_ORPHAN, "path-orphan", "is not in use, or is another file by now"),
-            (cut == CUT_LOOP, "path-loop", "leads back to itself and not to the root"),
-            (cut == CUT_LONG, "path-too-long", "has too long a path"),
+    def _report_orphans(self, record: I64, parent: I64, sequence_of: npt.NDArray[np.int32]) -> None:
+        """A row at each name's record; but one at the folder where it is what is wrong."""
+        order = np.argsort(parent, kind="stable")
+        for names in np.split(order, np.flatnonzero(np.diff(parent[order])) + 1):
+            if not len(names):
+                return
+            folder = int(parent[names[0]])
+            exists = folder < self._record_count
+            gone = exists and (sequence_of[folder] < 0 or self._first[folder] < 0)
+            by = self._findings.teller(folder) if gone else None
+            children = np.unique(record[names]).tolist()
+            if by is None and exists and len(children) > 1:
+                by = folder
+            shown = f"shown below $Orphans/{folder}"
+            if by is None:
+                for number in children:
+                    self._findings.add(
+                        "warning", "path-orphan",
+                        f"its folder, record {folder}, is not in use, or is another file by now; "
+                        f"it is {shown}", record=number,
+                    )  # fmt: skip
+                continue
+            self._findings.add(
+                "warning", "path-orphan",
+                f"files or folders below record {folder} that have no full path, and are {shown}: "
+                f"{len(children)}", record=by,
+            )  # fmt: skip
+
+    def _report_cuts(self, record: I64, parent: I64, cut: U8) -> None:
+        for kind, code, what in (
+            (CUT_LOOP, "path-loop", "leads back to itself and not to the root"),
+            (CUT_LONG, "path-too-long", "has too long a path"),
         ):
-            for row in np.flatnonzero(rows):
+            for row in np.flatnonzero(cut == kind):
                 self._findings.add(
                     "warning", code,
                     f"its folder, record {parent[row]}, {what}; it is shown below "
@@ -157,7 +186,7 @@ class PathBuilder:
 
     def _name_nameless(self, records: I64) -> pa.LargeStringArray:
         for number in records[records >= SystemRecord.FIRST_USER].tolist():
-            if not self._findings.has_record(number):  # else that is why
+            if self._findings.teller(number) is None:  # else that is why
                 self._findings.add("warning", "name-missing", "the file has no name", record=number)
         return text_of([f"$Orphans/{number}" for number in records])
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError, NotNtfsError, VolumeDamagedError
 from sbtk.events import Listener, ignore
-from sbtk.ntfs import health
+from sbtk.ntfs import health, mft_bitmap
 from sbtk.ntfs.assemble import build_files, build_names, build_streams, unnamed_data
 from sbtk.ntfs.boot import BOOT_BYTES, BootSector
 from sbtk.ntfs.chunk import FAULT_TEXT, U8, Fault, Status
@@ -76,6 +76,7 @@ def scan(
     rows = _decode(
         mft.stream.read_into, boot.record_bytes, mft.record_count, findings, emit, threads
     )
+    mft_bitmap.check(mft, rows.status, findings)
     sink = TableSink(writer)
     system = _tabulate(rows, volume, findings, sink, device, boot)
     if system is None:
@@ -103,7 +104,7 @@ class TableSink:
         """All of them, once they have been taken."""
         folder = self._writer.folder if self._writer else None
         kept = self._kept
-        return Tables(volume, **kept, findings=findings.table(), bitmap=bitmap, folder=folder)
+        return Tables(volume, **kept, findings=findings.finish(), bitmap=bitmap, folder=folder)
 
 
 def scan_mft(

@@ -27,6 +27,17 @@ class Healthy:
     folders: list[int]
     extensions: dict[int, int]  # of streams and names: to their base record
 
+    def children(self, record: int) -> list[int]:
+        """Records that have a name in this folder."""
+        inside = pc.equal(self.tables.names["parent"], pa.scalar(record, pa.uint64()))
+        found: list[int] = self.tables.names["record"].filter(inside).to_pylist()
+        return found
+
+    def is_folder(self, record: int) -> bool:
+        """Whether a base record in use is a folder."""
+        row = pc.index(self.tables.files["record"], pa.scalar(record, pa.uint64())).as_py()
+        return bool(self.tables.files["is_directory"][row].as_py())
+
 
 @cache
 def healthy(name: str) -> Healthy:
@@ -62,7 +73,16 @@ def scan_with(name: str, record: int, damage: Callable[[bytearray], None]) -> Ta
 def without(table: pa.Table, records: set[int]) -> pa.Table:
     """Rows of a table that belong to no record of a set."""
     keep = pc.invert(pc.is_in(table["record"], pa.array(sorted(records), pa.uint64())))
-    return table.filter(keep)
+    return plain(table).filter(keep)
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """A table whose text is not encoded: equal text may lie in dictionaries that differ."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            text = table.column(place).cast(field.type.value_type)
+            table = table.set_column(place, field.name, text)
+    return table
 
 
 def assert_others_unchanged(

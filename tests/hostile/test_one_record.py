@@ -86,6 +86,9 @@ def test_a_folder_costs_its_children_their_paths_only(name):
         tables = scan_with(name, record, damage)
         rows = tables.findings.to_pylist()
         assert [row["record"] for row in rows] == [record], (damage.__name__, rows)
+        children = set(healthy(name).children(record))
+        if children:
+            assert rows[0]["message"].endswith(f"$Orphans/{record}: {len(children)}")
         assert_others_unchanged(tables, name, {record}, paths=False)
 
 
@@ -95,8 +98,10 @@ def test_an_extension_costs_its_file_what_was_in_it(name):
         tables = scan_with(name, record, damage)
         rows = tables.findings.to_pylist()
         assert [row["record"] for row in rows] == [record], (damage.__name__, rows)
-        assert_others_unchanged(tables, name, {healthy(name).extensions[record]})
-        assert healthy(name).extensions[record] in tables.files["record"].to_pylist()
+        base = healthy(name).extensions[record]
+        assert f"record {base}" in rows[0]["message"]
+        assert_others_unchanged(tables, name, {base}, paths=not healthy(name).is_folder(base))
+        assert base in tables.files["record"].to_pylist()
 
 
 @pytest.mark.parametrize("name", VOLUMES)

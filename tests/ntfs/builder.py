@@ -234,7 +234,8 @@ class TinyVolume:
     """A volume of ``clusters`` clusters of 4096 bytes, $MFT at ``mft_runs``; put records into it.
 
     Records 0-3 and 5-7 are made by ``image`` unless they were put. Clusters are written with
-    ``put_clusters``. $Bitmap (cluster 3) marks boot, $MFT, mirror, log, itself and ``marked``.
+    ``put_clusters``. $Bitmap (cluster 3) marks boot, $MFT and its bitmap, mirror, log, itself and
+    ``marked``.
     """
 
     clusters: int = 256
@@ -260,14 +261,19 @@ class TinyVolume:
         return self.clusters - 2
 
     @property
+    def mft_bitmap_lcn(self) -> int:
+        return self.clusters - 3
+
+    @property
     def record_count(self) -> int:
         return sum(clusters for _, clusters in self.mft_runs) * self.cluster_bytes // RECORD_BYTES
 
     def system_records(self) -> dict[int, bytes]:
         mft_bytes = self.record_count * RECORD_BYTES
         bitmap_bytes = -(-self.clusters // 8)
+        data = nonresident(DATA, self.mft_runs, data_bytes=mft_bytes)
         return {
-            0: plain_file(0, "$MFT", nonresident(DATA, self.mft_runs, data_bytes=mft_bytes)),
+            0: plain_file(0, "$MFT", data, self.mft_bitmap_attribute),
             1: plain_file(1, "$MFTMirr", nonresident(DATA, [(self.mirror_lcn, 1)])),
             2: plain_file(2, "$LogFile", nonresident(DATA, [(self.log_lcn, 2)])),
             3: plain_file(
@@ -303,7 +309,10 @@ class TinyVolume:
         mirror = self.mirror_lcn * self.cluster_bytes
         raw[mirror : mirror + 4 * RECORD_BYTES] = stream[: 4 * RECORD_BYTES]
         log = b"\xff" * 2 * self.cluster_bytes
-        own = {self.bitmap_lcn: self.bitmap(), self.log_lcn: log}
+        own = {
+            self.bitmap_lcn: self.bitmap(), self.log_lcn: log,
+            self.mft_bitmap_lcn: self.mft_bitmap(),
+        }  # fmt: skip
         for lcn, data in (own | self.contents).items():
             raw[lcn * self.cluster_bytes : lcn * self.cluster_bytes + len(data)] = data
         return bytes(raw)
@@ -315,10 +324,25 @@ class TinyVolume:
             known.get(number) or free_record(number) for number in range(self.record_count)
         )
 
+    @property
+    def mft_bitmap_attribute(self) -> bytes:
+        """$MFT's $BITMAP, for record 0."""
+        data_bytes = -(-self.record_count // 64) * 8
+        return nonresident(BITMAP, [(self.mft_bitmap_lcn, 1)], data_bytes=data_bytes)
+
+    def mft_bitmap(self) -> bytes:
+        """A record is in use if its flag says so, or if it was put and is no record."""
+        bits = bytearray(-(-self.record_count // 64) * 8)
+        for number, raw in (self.system_records() | self.records).items():
+            if raw[:4] != b"FILE" or raw[22] & IN_USE:
+                bits[number // 8] |= 1 << number % 8
+        return bytes(bits)
+
     def bitmap(self) -> bytes:
         bits = bytearray(-(-self.clusters // 8))
         taken = [
             (0, 2),
+            (self.mft_bitmap_lcn, 1),
             (self.log_lcn, 2),
             (self.mirror_lcn, 1),
             (self.bitmap_lcn, 1),
@@ -348,9 +372,7 @@ def volume_with_listed_mft() -> TinyVolume:
     first = nonresident(DATA, volume.mft_runs[:2], data_bytes=total, allocated_bytes=total)
     volume.put(
         0,
-        record(
-            0, [standard_information(), resident(LIST, entries), file_name(ROOT, "$MFT"), first]
-        ),
+        plain_file(0, "$MFT", resident(LIST, entries), first, volume.mft_bitmap_attribute),
     )
     for number, lowest, run in ((20, 8, volume.mft_runs[2]), (40, 12, volume.mft_runs[3])):
         # Sizes in a later piece mean nothing: lies here must not matter.

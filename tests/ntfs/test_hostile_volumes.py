@@ -90,7 +90,9 @@ def test_mft_that_claims_more_than_the_device_holds(scan_volume: Scanner) -> Non
     """2^50 bytes of records: what can be read is what bounds memory and time."""
     volume = b.TinyVolume()
     data = b.nonresident(b.DATA, [(4, 1 << 38)], data_bytes=1 << 50)
-    volume.put(0, b.plain_file(0, "$MFT", data)).put(A, b.plain_file(A, "f"))
+    volume.put(0, b.plain_file(0, "$MFT", data, volume.mft_bitmap_attribute)).put(
+        A, b.plain_file(A, "f")
+    )
     tables = scan_volume(volume)
     assert paths(tables)[A] == "f"
     assert ("mft-size", 0) in findings(tables)
