@@ -100,6 +100,11 @@ class TableSink:
         if keep or self._writer is None:
             self._kept[name] = table
 
+    def drain(self) -> None:
+        """Wait until what was written is let go of."""
+        if self._writer is not None:
+            self._writer.drain()
+
     def tables(self, volume: VolumeInfo, findings: FindingList, bitmap: U8 | None) -> Tables:
         """All of them, once they have been taken."""
         folder = self._writer.folder if self._writer else None
@@ -247,6 +252,7 @@ def _tabulate(
     sink.put("streams", streams)
     sink.put("extents", extents)
     del streams, extents
+    sink.drain()  # paths take the most memory: what was handed over must be gone by then
     paths = PathBuilder(
         load(), findings, rows.record_count, rows.record_count * volume.record_bytes
     )

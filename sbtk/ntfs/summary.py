@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -156,6 +157,5 @@ def _top(files: pa.Table, key: npt.NDArray[np.int64], top: int, *, above: int) -
 
 
 def _count_findings(findings: pa.Table) -> dict[str, int]:
-    counted = pc.value_counts(findings["severity"].combine_chunks()).to_pylist()
-    by_severity = {item["values"]: item["counts"] for item in counted}
+    by_severity = Counter(findings["severity"].to_pylist())
     return {severity: by_severity.get(severity, 0) for severity in _SEVERITIES}
