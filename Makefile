@@ -10,7 +10,8 @@ PYTEST ?=
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run samples
-	$(BIN)/sbtk scan data/samples/office.ntfs.img
+	rm -rf .cache/demo
+	$(BIN)/sbtk demo --dir .cache/demo
 
 test: system $(VENV)/.dev samples lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=15 $(PYTEST)

@@ -28,6 +28,11 @@ VERBS: dict[str, str] = {
     "diff": "list what changed between two scans of a volume",
     "limits": "show what a copy manager can do",
     "plan": "show what a backup would copy, in which commands, and what it costs",
+    "backup": "back up a volume to a tape or a disk, without its data passing this host",
+    "resume": "go on with a backup or restore that was killed",
+    "restore": "restore a set to a LUN: whole, chosen files, or in place",
+    "extract": "bring files of a set to a local folder, through this host",
+    "verify": "hold a set against its digests, or a LUN against a set",
     "quiet": "wait until a source is quiet, try a snapshot",
     "sets": "list the sets of the catalog, or those on a medium",
     "catalog": "make the catalog again from a medium alone",
@@ -35,6 +40,7 @@ VERBS: dict[str, str] = {
     "snapshot": "list and clean snapshots that killed runs left behind",
     "san": "make a SAN of files, say who may use it, serve it over iSCSI",
     "tape": "make cartridges, list what is on them, stream a tape file",
+    "demo": "tell the whole story on a sample volume",
 }
 
 _USAGE = """\
