@@ -41,7 +41,9 @@ def check_restored(
                 wrong.append(f"{name} is {found!r} and was {expected!r}")
         records = int(manifest.volume.get("counts", {}).get("records_base", 0))
         if records and info.counts.get("records_base", 0) != records:
-            wrong.append(f"$MFT holds {info.counts.get('records_base', 0)} files and held {records}")
+            wrong.append(
+                f"$MFT holds {info.counts.get('records_base', 0)} files and held {records}"
+            )
         if tables.bitmap is None:
             wrong.append("$Bitmap cannot be read")
     except SbtkError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -19,8 +18,9 @@ from sbtk.jobs.finish import Facts, finish
 from sbtk.jobs.journal import Journal
 from sbtk.jobs.policy import Health, OnError, check_health
 from sbtk.jobs.results import JobResult
-from sbtk.jobs.run import Run, absolute, run_of
+from sbtk.jobs.run import Run, absolute, boot_id, run_of
 from sbtk.jobs.session import End, Session, create_disk, open_session, without_partition
+from sbtk.jobs.source_state import state_of
 from sbtk.jobs.targets import Prepared, check_target, prepare
 from sbtk.jobs.units import Disk
 from sbtk.jobs.work import carry_out, plan_event
@@ -196,9 +196,7 @@ class _Backup:
             },
         )
 
-    def _plan(
-        self, volume: Volume, session: Session, prepared: Prepared, facts: SetFacts
-    ) -> Plan:
+    def _plan(self, volume: Volume, session: Session, prepared: Prepared, facts: SetFacts) -> Plan:
         options = self.options
         target = prepared.target
         if target.medium == "tape":
@@ -239,6 +237,8 @@ class _Backup:
             "view": view.report.to_dict(),
             "volume": asdict(info),
             "options": self.options.to_dict(),
+            "boot": boot_id(),
+            "source_state": state_of(self.source),
         }
         journal = Journal.begin(run.folder, job, plan)
         prepared.begin(plan)
@@ -279,4 +279,3 @@ class _Kept:
 
     def close(self) -> None:
         """Left to the job."""
-

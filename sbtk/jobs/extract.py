@@ -80,9 +80,7 @@ def extract(
             job = _Extract(run, known, tables, volume, Path(to))
             done, failed = job.carry_out(tuple(paths))
     assert run.stop is not None  # noqa: S101 - run_of has ended
-    return ExtractResult(
-        run.run_id, run.set_id, run.folder, run.stop, tuple(done), tuple(failed)
-    )
+    return ExtractResult(run.run_id, run.set_id, run.folder, run.stop, tuple(done), tuple(failed))
 
 
 @dataclass

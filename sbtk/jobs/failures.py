@@ -121,22 +121,27 @@ def explain(
         return TargetError(f"{target} is write-protected", hint="Choose another target")
     row = failed_segment(plan, command, error)
     if reason.unreadable and row >= 0:
-        if plan.kind != "backup":
-            at = int(plan.segments.archive_start_bytes[row])
-            return DeviceReadError(
-                f"{target} cannot be read at byte {at} of the set",
-                hint="sbtk verify tells which files are hit; restore the others with --file",
-            )
-        bad = unreadable_range(plan, row, reason.lba)
-        hit = ""
-        if tables is not None:
-            hit = f"; it belongs to {in_words(*files_at(tables, plan.geometry, bad))}"
-        first = int(bad.start_bytes[0]) // plan.geometry.block_bytes
-        return DeviceReadError(
-            f"the source cannot be read at LBA {first} "
-            f"({format_bytes(bad.total_bytes)}){hit}",
-            hint="Pass --on-error skip to put zeros there and to go on; the set says so",
-        )
+        return _unreadable(plan, row, reason, target, tables)
     if codes.MEDIUM_ERROR in reason.keys and reason.code == codes.WRITE_ERROR:
         return DeviceWriteError(f"{target} cannot be written: {error}", hint="Check the medium")
     return error
+
+
+def _unreadable(
+    plan: Plan, row: int, reason: Reason, target: str, tables: Tables | None
+) -> DeviceReadError:
+    if plan.kind != "backup":
+        at = int(plan.segments.archive_start_bytes[row])
+        return DeviceReadError(
+            f"{target} cannot be read at byte {at} of the set",
+            hint="sbtk verify tells which files are hit; restore the others with --file",
+        )
+    bad = unreadable_range(plan, row, reason.lba)
+    hit = ""
+    if tables is not None:
+        hit = f"; it belongs to {in_words(*files_at(tables, plan.geometry, bad))}"
+    first = int(bad.start_bytes[0]) // plan.geometry.block_bytes
+    return DeviceReadError(
+        f"the source cannot be read at LBA {first} ({format_bytes(bad.total_bytes)}){hit}",
+        hint="Pass --on-error skip to put zeros there and to go on; the set says so",
+    )

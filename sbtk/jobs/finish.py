@@ -43,9 +43,7 @@ class Facts:
     info: VolumeInfo
 
 
-def finish(
-    run: Run, archive: Disk | Tape, done: Done, facts: Facts, tables: Tables | None
-) -> None:
+def finish(run: Run, archive: Disk | Tape, done: Done, facts: Facts, tables: Tables | None) -> None:
     """Write the closing member, so that the set is one, and put it into the catalog.
 
     Raises:

@@ -8,6 +8,7 @@ takes its place.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -126,10 +127,8 @@ def _tape_sets(tape: Tape) -> list[FoundSet]:
         first = place.logical_object
         behind, marked = _end_of_file(tape, end)
         where = Place(first_object=first, file_number=place.logical_file)
-        try:
+        with contextlib.suppress(ArchiveError):  # no set of ours: `sbtk tape list` shows it
             found.append(_tape_set(tape, where, behind, marked=marked))
-        except ArchiveError:
-            pass  # a file that is no set of ours: `sbtk tape list` shows it
         if not marked:
             break
         tape.locate(behind + 1)
@@ -175,19 +174,21 @@ def _tape_closing(tape: Tape, first_object: int, behind: int) -> tuple[int, Read
         total += len(records[0])
         whole = b"".join(records[:_TAIL_RECORDS]) if len(records) <= _TAIL_RECORDS else b""
         if _begins_closing(records[0]):
-            held = b"".join(records)
-            return total, lambda at, size: held[at : at + size]
+            return total, _bytes_reader(b"".join(records))
         tail = whole.rstrip(b"\0")
         if (whole and tail and not tail.endswith(_PARQUET_END)) or total > MAX_CLOSING_BYTES:
             break
     raise ArchiveError("the set was not finished: its last member is missing")
 
 
+def _bytes_reader(held: bytes) -> ReadAt:
+    return lambda at, size: held[at : at + size]
+
+
 def _begins_closing(record: bytes) -> bool:
     """Whether a record begins with the header of the closing member."""
     try:
-        head = iterate_members(lambda at, size: record[at : at + size])
-        member = next(head, None)
+        member = next(iterate_members(_bytes_reader(record)), None)
     except ArchiveError:
         return False
     return member is not None and member.name == DIGESTS_NAME

@@ -63,7 +63,11 @@ def check_health(info: VolumeInfo, policy: Health, emit: Listener) -> dict[str, 
         )
     if policy is Health.WARN:
         for code, text in reasons:
-            emit(Finding(severity="warning", code=code, message=f"the source is copied though {text}"))
+            emit(
+                Finding(
+                    severity="warning", code=code, message=f"the source is copied though {text}"
+                )
+            )
     return {"policy": policy.value, "unfit": [code for code, _ in reasons], "log": info.log}
 
 

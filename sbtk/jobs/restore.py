@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbtk.archive.manifest import Geometry
 from sbtk.device.location import open_ntfs, parse
@@ -20,7 +21,7 @@ from sbtk.jobs.counting import CountingDevice
 from sbtk.jobs.journal import Journal
 from sbtk.jobs.policy import confirm_overwrite, what_is_on
 from sbtk.jobs.results import CheckedResult
-from sbtk.jobs.run import Run, absolute, run_of
+from sbtk.jobs.run import Run, absolute, boot_id, run_of
 from sbtk.jobs.session import End, Session, create_disk, open_session, without_partition
 from sbtk.jobs.sets import KnownSet, find_set, require_disk
 from sbtk.jobs.units import Disk
@@ -116,12 +117,12 @@ class _Restore:
         job = {
             "verb": "restore", "set_id": known.record.set_id, "to": absolute(self._target),
             "location": absolute(known.record.location), "start_bytes": start_bytes,
-            "files": list(self._files), "in_place": self._in_place,
+            "files": list(self._files), "in_place": self._in_place, "boot": boot_id(),
         }  # fmt: skip
         journal = Journal.begin(run.folder, job, plan)
         return carry_on(
             run, self._session, known, journal, disk, start_bytes=start_bytes,
-            whole=not self._files, in_place=self._in_place, check_digests=check_digests,
+            whole=not self._files, check_digests=check_digests,
         )  # fmt: skip
 
     def _volume_start(self) -> int:
@@ -200,7 +201,7 @@ class _Restore:
 
 def carry_on(
     run: Run, session: Session, known: KnownSet, journal: Journal, disk: Disk, *,
-    start_bytes: int, whole: bool, in_place: bool, check_digests: bool = False,
+    start_bytes: int, whole: bool, check_digests: bool = False,
 ) -> list[Checked]:  # fmt: skip
     """Carry out a restore from its journal's first open list on, and check what came of it."""
     archive = session.units[1]
@@ -228,7 +229,7 @@ def carry_on(
     return checks
 
 
-def _restored_rows(plan: Plan, known: KnownSet, start_bytes: int) -> np.ndarray:  # type: ignore[type-arg]
+def _restored_rows(plan: Plan, known: KnownSet, start_bytes: int) -> NDArray[np.bool_]:
     """Rows of the set's map that the plan restored whole."""
     shift = start_bytes - known.manifest.geometry.volume_start_bytes
     rows, done = known.rows, plan.selected

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import platform
 import secrets
 import sys
@@ -10,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import sbtk
 from sbtk.errors import CancelledError, JobError, SbtkError
@@ -76,6 +78,13 @@ class Run:
     flawed: bool = False
     started_s: float = field(default_factory=time.time)
     stop: RunStop | None = None
+    _events: TextIO | None = None
+
+    def close(self) -> None:
+        """Close the file of its events."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
 
     def emit(self, event: Event) -> None:
         """Write an event to the run's folder and pass it on; ends a wait that was cancelled.
@@ -84,8 +93,9 @@ class Run:
             CancelledError: the run was cancelled while it waited or scanned.
         """
         if not isinstance(event, Progress):
-            with (self.folder / EVENTS_NAME).open("a", encoding="utf-8") as stream:
-                stream.write(event.to_json() + "\n")
+            if self._events is None:
+                self._events = (self.folder / EVENTS_NAME).open("a", encoding="utf-8", buffering=1)
+            self._events.write(event.to_json() + "\n")
         if isinstance(event, PlanMade):
             self.figures.predicted_s = event.predicted_s
         self.listener(event)
@@ -134,6 +144,7 @@ def run_of(
             f"the folder of the run cannot be made in {folder.parent}: {error.strerror}",
             hint="Set SBTK_STATE_DIR to a folder that can be written",
         ) from error
+    lock = _lock(folder)
     run = Run(name, verb, folder, source, target, control or Control(), emit)
     versions = {"sbtk": sbtk.__version__, "python": platform.python_version()}
     run.emit(
@@ -146,7 +157,25 @@ def run_of(
     except BaseException as error:
         _end(run, error)
         raise
-    _end(run, None)
+    else:
+        _end(run, None)
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Keep other processes from the run while it lives.
+
+    Raises:
+        JobError: another one has it.
+    """
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise JobError(f"run {folder.name} is under way", hint="Wait until it has ended") from error
+    return descriptor
 
 
 def _end(run: Run, error: BaseException | None) -> None:
@@ -169,6 +198,7 @@ def _end(run: Run, error: BaseException | None) -> None:
         **vars(run.figures),
     )
     run.emit(run.stop)
+    run.close()
     _record(run, status)
 
 
@@ -195,6 +225,14 @@ def _record(run: Run, status: str) -> None:
             catalog.record_run(record)
     except SbtkError as error:
         sys.stderr.write(f"sbtk: the run is not in the catalog: {error.line}\n")
+
+
+def boot_id() -> str:
+    """Which boot of this machine it is; what a run wrote before another one may be lost."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def absolute(location: str) -> str:

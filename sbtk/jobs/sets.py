@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from sbtk.archive.manifest import Manifest
-from sbtk.device.location import find_ntfs
 from sbtk.device.file import check_range
+from sbtk.device.location import find_ntfs
 from sbtk.errors import ArchiveError, DeviceReadError, TargetError
 from sbtk.events import Listener, ignore
 from sbtk.jobs.label import MOST_RECORD_BYTES, read_label

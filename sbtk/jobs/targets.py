@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sbtk.device.location import parse
 from sbtk.errors import TargetError
-from sbtk.jobs.medium import ALIGN_BYTES, Place, next_place, prepare_tape
 from sbtk.jobs.label import read_label
+from sbtk.jobs.medium import ALIGN_BYTES, Place, next_place, prepare_tape
 from sbtk.jobs.policy import confirm_overwrite, what_is_on
 from sbtk.jobs.session import open_medium, without_partition
 from sbtk.jobs.units import Disk, Tape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import blake3
 import numpy as np
@@ -20,8 +20,8 @@ from sbtk.jobs.medium import ALIGN_BYTES, Place
 from sbtk.jobs.results import CheckedResult
 from sbtk.jobs.run import Run, run_of
 from sbtk.jobs.session import End, Session, open_session, without_partition
-from sbtk.jobs.sets import KnownSet, find_set, require_disk
 from sbtk.jobs.setread import read_archive
+from sbtk.jobs.sets import KnownSet, find_set, require_disk
 from sbtk.jobs.units import Disk, Tape
 from sbtk.jobs.work import carry_out, plan_event
 from sbtk.plan.cost import Calibration
@@ -110,8 +110,14 @@ def _verify_set(
 
 
 def verify_lun(
-    run: Run, session: Session, known: KnownSet, disk: Disk, through_host: bool,
-    *, wanted: NDArray[np.bool_] | None = None, shift_bytes: int = 0,
+    run: Run,
+    session: Session,
+    known: KnownSet,
+    disk: Disk,
+    through_host: bool,
+    *,
+    wanted: NDArray[np.bool_] | None = None,
+    shift_bytes: int = 0,
 ) -> list[Checked]:
     """Hold a LUN against a set: every piece of the volume by its digest.
 
@@ -159,9 +165,7 @@ def _told_rows(rows: SetMap, has: NDArray[np.bool_], what: str) -> str:
     return f"{plural(count, 'piece')}, {format_bytes(int(rows.length_bytes[has].sum()))}, {what}"
 
 
-def _not_checked(
-    known: KnownSet, rows: SetMap, has: NDArray[np.bool_], unread: str
-) -> list[str]:
+def _not_checked(known: KnownSet, rows: SetMap, has: NDArray[np.bool_], unread: str) -> list[str]:
     told = []
     if not has.all():
         size = format_bytes(int(rows.length_bytes[~has].sum()))
@@ -186,8 +190,6 @@ def _compare(
     unit: Disk | Tape, place: Place, through_host: bool,
 ) -> tuple[NDArray[np.bool_], str, str]:  # fmt: skip
     """``(rows that differ, who read, what could not be read)``."""
-    if rows.digest is None:
-        return np.zeros(len(rows), np.bool_), "host", ""
     if not through_host:
         try:
             return _by_mover(run, session, known, rows, target, unit, place)
@@ -209,6 +211,8 @@ def _by_mover(
 ) -> tuple[NDArray[np.bool_], str, str]:  # fmt: skip
     """Digests of every row by the mover; what it cannot read differs."""
     bad = np.zeros(len(rows), np.bool_)
+    if rows.digest is None:
+        return bad, "mover", ""
     has = rows.has_digest if rows.has_digest is not None else np.zeros(len(rows), np.bool_)
     pending, unreadable = np.flatnonzero(has), 0
     while pending.size:
@@ -267,6 +271,8 @@ def _by_host(
         return bad
     reader = read_archive(unit, rows, target, place)
     for row, pieces in reader:
+        if rows.has_digest is not None and not rows.has_digest[row]:
+            continue
         digest = blake3.blake3()
         for piece in pieces:
             digest.update(piece)

@@ -23,7 +23,7 @@ from sbtk.jobs.units import Disk, Tape
 from sbtk.plan.cost import Calibration, price
 from sbtk.plan.encode import archive_range, segment_range
 from sbtk.plan.model import Plan, Ranges
-from sbtk.plan.setmap import record_at, record_runs, map_of
+from sbtk.plan.setmap import SetMap, map_of, record_at, record_runs
 from sbtk.units import format_bytes
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sbtk.ntfs.tables import Tables
 
 _MOST_FLAWS = 10_000
+_CHECK_EVERY_S = 1.0  # whether the view still stands; the last look is behind the last list
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class _Work:
         self._run, self._journal, self._tables, self._target = run, journal, tables, target
         self._check, self._archive, self._place = check, archive, place
         self.inline_in_lists = 0
+        self._next_check_s = 0.0
         self._flaws: list[tuple[int, int]] = []
         self._client = session.client(disk if disk is not None else archive)
         self._disk = disk
@@ -160,7 +162,9 @@ class _Work:
             return Done(self._runner.plan, self._runner, tuple(self._flaws))
 
     def _begin(self, command: int) -> None:
-        self._check()
+        if time.monotonic() >= self._next_check_s:
+            self._check()
+            self._next_check_s = time.monotonic() + _CHECK_EVERY_S
         self._journal.begins(command)
 
     def _ended(self, ended: Ended) -> None:
@@ -237,13 +241,26 @@ class _Work:
             position_tape(self._archive, plan, command, self._place)
 
 
-def position_tape(tape: Tape, plan: Plan, command: int, place: Place) -> None:
-    """Put a tape before the first record that a list of a backup writes."""
-    start, _ = archive_range(plan, command)
-    if not start:
-        tape.locate(place.first_object)
+def position_tape(tape: Tape, plan: Plan, command: int, place: Place, *, move: bool = True) -> int:
+    """The object that a list of a backup writes first; the tape is put before it."""
+    start = 0
+    if command < len(plan.commands):
+        start, _ = archive_range(plan, command)
+    elif len(plan.commands):
+        start = plan.archive_bytes
+    position = place.first_object
+    if start:
+        number, _, _ = record_at(record_runs(map_of(plan)), start - 1)
+        position += number + 1
+    if move:
+        tape.locate(position)
+    return position
+
+
+def position_tape_read(tape: Tape, plan: Plan, rows: SetMap, command: int, place: Place) -> None:
+    """Put a tape before the first record that a list of a restore reads."""
+    if command >= len(plan.commands):
         return
-    number, at, record = record_at(record_runs(map_of(plan)), start - 1)
-    if at + record != start:
-        raise CheckConditionError(f"list {command} does not begin with a record")
-    tape.locate(place.first_object + number + 1)
+    start, _ = archive_range(plan, command)
+    number, _, _ = record_at(record_runs(rows), start)
+    tape.locate(place.first_object + number)
