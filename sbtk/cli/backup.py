@@ -45,6 +45,9 @@ def backup(
     freeze: Annotated[
         list[str] | None, typer.Option(metavar="DIR", help="Mount point to freeze meanwhile.")
     ] = None,
+    activity: Annotated[
+        str, typer.Option(help="Write counter: a path, lio:HBA/DEVICE, tgt:TID/LUN.")
+    ] = "",
     health: Annotated[
         Health, typer.Option(help="A dirty volume or unequal $MFTMirr: warn, fail or allow.")
     ] = Health.WARN,
@@ -83,6 +86,7 @@ def backup(
             store=store,
             cap_bytes=parse_bytes(cap),
             freeze=tuple(freeze or ()),
+            activity=activity,
             health=health,
             on_error=on_error,
             record_bytes=parse_bytes(record_bytes),

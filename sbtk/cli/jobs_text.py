@@ -20,6 +20,7 @@ class Told:
         self.findings: list[Finding] = []
 
     def __call__(self, event: Event) -> None:
+        """Keep a finding, and pass the event on."""
         if isinstance(event, Finding) and event.severity != "info":
             self.findings.append(event)
         self._then(event)

@@ -29,6 +29,7 @@ from sbtk.plan.backup import SetFacts
 from sbtk.plan.check import check_plan
 from sbtk.plan.cost import Calibration
 from sbtk.plan.model import Plan, Target
+from sbtk.quiesce.activity import activity_named
 from sbtk.quiesce.static_view import StaticView, static_view
 from sbtk.scsi.limits import Limits
 from sbtk.scsi.limits import limits as profile_limits
@@ -52,6 +53,7 @@ class BackupOptions:
         quiet_s, timeout_s: quiet time, and within which.
         store, cap_bytes: where the snapshot keeps what it must, and how much at most.
         freeze: mount points to freeze for the snapshot.
+        activity: write counter to watch, by name (``quiesce.activity``); empty for what fits.
         health: what to do with an unfit source.
         on_error: what to do with unreadable blocks.
         yes: name of a target whose content may be destroyed.
@@ -71,6 +73,7 @@ class BackupOptions:
     store: Path | None = None
     cap_bytes: int = 0
     freeze: tuple[str, ...] = ()
+    activity: str = ""
     health: Health = Health.WARN
     on_error: OnError = OnError.STOP
     yes: str = ""
@@ -142,7 +145,9 @@ class _Backup:
                     static_view(
                         self.source, provider=options.snapshot, quiet_s=options.quiet_s,
                         timeout_s=options.timeout_s, unit=self.unit, store=options.store,
-                        cap_bytes=options.cap_bytes, freeze=options.freeze, emit=run.emit,
+                        cap_bytes=options.cap_bytes, freeze=options.freeze,
+                        activity=activity_named(options.activity) if options.activity else None,
+                        emit=run.emit,
                     )
                 )  # fmt: skip
             disk = view.device or open_device(without_partition(view.location))
@@ -172,7 +177,7 @@ class _Backup:
         ]  # fmt: skip
         profile = options.limits
         given = profile_limits(profile) if isinstance(profile, str) else profile
-        with open_session(ends, profile=None if remote else given, emit=run.emit) as session:
+        with open_session(ends, profile=given, emit=run.emit) as session:
             prepared = prepare(session.units[1], self.to, options.layout, options.yes)
             facts = self._facts(view, volume, health)
             with run.stage("plan"):

@@ -82,10 +82,8 @@ def _backup(run: Run, journal: Journal) -> None:
         volume = Volume(find_ntfs(_same_partition(view, source), disk), emit=run.emit)
         tables = volume.tables
         run.figures.metadata_bytes += disk.read_bytes
-        local = parse(view).kind == "path"
         ends = [End(without_partition(view)), End(without_partition(to), writable=True)]
-        profile = _profile(job) if local else None
-        with open_session(ends, profile=profile, emit=run.emit) as session:
+        with open_session(ends, profile=_profile(job), emit=run.emit) as session:
             archive = session.units[1]
             _require_begun(journal, archive, place, run)
             run.emit(plan_event(journal.plan, Calibration(), tables))

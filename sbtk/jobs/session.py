@@ -14,8 +14,8 @@ from pathlib import Path
 from sbtk.device.base import BlockDevice
 from sbtk.device.file import FileDevice
 from sbtk.device.location import Location, open_transport, parse
-from sbtk.errors import LocationError, LocationNotFoundError, UsageError
-from sbtk.events import Listener, ignore
+from sbtk.errors import CheckConditionError, LocationError, LocationNotFoundError
+from sbtk.events import Finding, Listener, ignore
 from sbtk.jobs.copy_client import CopyClient
 from sbtk.jobs.units import Disk, Tape, open_unit
 from sbtk.mover.base import Counters, LogicalUnit
@@ -23,6 +23,7 @@ from sbtk.mover.block_lun import BlockLun, ReadOnlyLun
 from sbtk.mover.tape_lun import TapeLun
 from sbtk.mover.target import Target
 from sbtk.plan import batch
+from sbtk.scsi.inquiry import TAPE
 from sbtk.scsi.limits import Limits, limits
 from sbtk.transport.ask_limits import ask_limits
 from sbtk.transport.base import Transport
@@ -60,6 +61,7 @@ class Session:
         transports: paths to the units, counting what they carry.
         units: the units, in the order of the ends.
         counters: what each unit of the embedded mover has moved.
+        through_host: remote units are served by the embedded mover: data pass this host.
     """
 
     limits: Limits
@@ -67,6 +69,7 @@ class Session:
     transports: list[CountingTransport] = field(default_factory=list)
     units: list[Disk | Tape] = field(default_factory=list)
     counters: list[Counters] = field(default_factory=list)
+    through_host: bool = False
 
     def client(self, unit: Disk | Tape) -> CopyClient:
         """A client whose lists are sent to ``unit``."""
@@ -80,54 +83,82 @@ class Session:
 
 @contextmanager
 def open_session(
-    ends: list[End],
-    *,
-    profile: Limits | None = None,
-    lock_name: str = NEXUS,
-    emit: Listener = ignore,
+    ends: list[End], *, profile: Limits | None = None, emit: Listener = ignore
 ) -> Iterator[Session]:
     """Open the units of a job; they are flushed and closed at the end.
 
+    Units of one remote target are left to its copy manager. Everything else is served by the
+    embedded mover: what is remote then passes this host, and a finding says so.
+
     Args:
         ends: what to open.
-        profile: limits of the embedded mover; everything that it can do if None.
-        lock_name: as whom commands are sent to the embedded mover.
-        emit: told when a cartridge is mended.
+        profile: limits of the embedded mover; everything that it can do if None. A manager
+            elsewhere is asked for its own.
+        emit: told when a cartridge is mended, and when data will pass this host.
 
     Raises:
         LocationError: a location cannot be opened.
-        UsageError: units of different copy managers.
-        CheckConditionError: the units have no copy manager.
         TransportError: no path to a unit.
     """
     places = [parse(end.location) for end in ends]
-    local = [
-        end.device is not None or place.kind in ("path", "tape")
+    remote = [
+        end.device is None and place.kind not in ("path", "tape")
         for end, place in zip(ends, places, strict=True)
     ]
-    if any(local) and not all(local):
-        raise UsageError(
-            f"{ends[0].location} and {ends[-1].location} have no copy manager in common",
-            hint="Serve both from one mover (sbtk san serve), and name both as iscsi:// locations",
-        )
     with ExitStack() as stack:
-        if all(local):
-            tape = any(place.kind == "tape" for place in places)
-            chosen = profile or limits("spc")
-            mover = Target(batch.for_tape(chosen) if tape else chosen, open_access=True)
-            stack.callback(mover.close)
-            session = Session(mover.limits, mover)
-            for lun, (end, place) in enumerate(zip(ends, places, strict=True)):
-                unit = _local_unit(end, place, emit)
-                mover.add(lun, unit)
-                session.counters.append(unit.counters)
-                _add(session, Loopback(mover, lun, lock_name, name=end.location), stack)
-        else:
-            session = Session(profile or limits("spc"), None)
+        if all(remote) and _same_target(places):
+            session = Session(limits("spc"), None)
             for place in places:
                 _add(session, open_transport(place), stack)
-            session.limits = profile or ask_limits(session.units[0].transport)
+            try:
+                session.limits = ask_limits(session.units[0].transport)
+                yield session
+                return
+            except CheckConditionError:
+                stack.close()  # it has no copy manager: ours it is
+        session = _embedded(ends, places, profile, stack, emit)
+        if any(remote):
+            session.through_host = True
+            emit(
+                Finding(
+                    severity="warning",
+                    code="data-through-host",
+                    message=f"{ends[0].location} and {ends[-1].location} have no copy manager in "
+                    "common: the mover in this process copies, and all data pass this host",
+                )
+            )
         yield session
+
+
+def _same_target(places: list[Location]) -> bool:
+    """Whether one copy manager can be taken to reach all of them."""
+    first = places[0]
+    return all((item.kind, item.host, item.port) == (first.kind, first.host, first.port)
+               for item in places)  # fmt: skip
+
+
+def _embedded(
+    ends: list[End],
+    places: list[Location],
+    profile: Limits | None,
+    stack: ExitStack,
+    emit: Listener,
+) -> Session:
+    chosen = profile or limits("spc")
+    units = []
+    for end, place in zip(ends, places, strict=True):
+        unit = _local_unit(end, place, emit)
+        stack.callback(unit.close)
+        units.append(unit)
+    tape = any(unit.peripheral_device_type == TAPE for unit in units)
+    mover = Target(batch.for_tape(chosen) if tape else chosen, open_access=True)
+    stack.callback(mover.close)
+    session = Session(mover.limits, mover)
+    for lun, (end, unit) in enumerate(zip(ends, units, strict=True)):
+        mover.add(lun, unit)
+        session.counters.append(unit.counters)
+        _add(session, Loopback(mover, lun, NEXUS, name=end.location), stack)
+    return session
 
 
 def _add(session: Session, transport: Transport, stack: ExitStack) -> None:
@@ -140,6 +171,10 @@ def _add(session: Session, transport: Transport, stack: ExitStack) -> None:
 def _local_unit(end: End, place: Location, emit: Listener) -> LogicalUnit:
     if end.device is not None:
         return ReadOnlyLun(end.device, designator=end.designator)
+    if place.kind not in ("path", "tape"):
+        from sbtk.mover.remote_lun import open_remote
+
+        return open_remote(open_transport(place))
     path = Path(place.path)
     if place.kind == "tape":
         if not path.exists():

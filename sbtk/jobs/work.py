@@ -130,6 +130,7 @@ class _Work:
         self._check, self._archive, self._place = check, archive, place
         self.inline_in_lists = 0
         self._next_check_s = 0.0
+        self._through_host = session.through_host
         self._flaws: list[tuple[int, int]] = []
         self._client = session.client(disk if disk is not None else archive)
         self._disk = disk
@@ -177,6 +178,8 @@ class _Work:
         figures.moved_bytes += ended.moved_bytes
         figures.inline_bytes += ended.inline_bytes
         figures.host_data_bytes += ended.host_data_bytes
+        if self._through_host:
+            figures.host_data_bytes += ended.moved_bytes
         if plan.commands.kind[ended.command] == 0:
             self.inline_in_lists += ended.inline_bytes + ended.host_data_bytes
         self._run.emit(
