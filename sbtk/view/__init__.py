@@ -1,0 +1,1 @@
+"""What notebooks show: pictures, tables and panels. The only place that knows widgets and plots."""
