@@ -54,10 +54,20 @@ def rebuild(location: str, catalog: Catalog) -> list[OnMedium]:
     entries = []
     for found, entry in _read(location, catalog):
         entries.append(entry)
-        if not entry.damage:
-            tables = catalog.tables(entry.record.set_id) if entry.known else None
-            catalog.record_set(entry.record, found.digests, tables)
+        if entry.damage:
+            continue
+        if entry.known and _has_same_digests(catalog, entry.record.set_id, found.digests):
+            catalog.update_set(entry.record)
+        else:
+            catalog.record_set(entry.record, found.digests)
     return entries
+
+
+def _has_same_digests(catalog: Catalog, set_id: str, digests: bytes) -> bool:
+    try:
+        return catalog.digests(set_id) == digests
+    except CatalogError:
+        return False  # its files are missing: they are made again
 
 
 def _read(location: str, catalog: Catalog) -> Iterator[tuple[FoundSet, OnMedium]]:

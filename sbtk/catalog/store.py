@@ -108,17 +108,29 @@ class Catalog:
         Raises:
             CatalogError: it cannot be written.
         """
-        row = replace(record, source=absolute(record.source), location=absolute(record.location))
         with self._writing():
             folder = self.folder / _SETS / uuid.uuid4().hex
             try:
                 _write_folder(folder, digests, tables)
-                values = [*map(_value, astuple(row)), folder.name.encode()]
-                self._insert("sets", (*_SET_COLUMNS, "folder"), values)
+                self._insert_set(record, folder.name)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         self._sweep()
+
+    def update_set(self, record: SetRecord) -> None:
+        """Change what is said of a set; its digests and tables stay.
+
+        Raises:
+            CatalogError: the catalog does not know it, or cannot be written.
+        """
+        with self._writing():
+            self._insert_set(record, self._folder_of(record.set_id).name)
+
+    def _insert_set(self, record: SetRecord, folder_name: str) -> None:
+        row = replace(record, source=absolute(record.source), location=absolute(record.location))
+        values = [*map(_value, astuple(row)), folder_name.encode()]
+        self._insert("sets", (*_SET_COLUMNS, "folder"), values)
 
     def sets(self, location: str = "") -> list[SetRecord]:
         """All sets, or those on one medium; the newest last."""

@@ -110,7 +110,7 @@ def read_run(folder: Path) -> RunLog:
     """
     path = folder / EVENTS_NAME
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        with path.open(encoding="utf-8", errors="replace") as lines:
             return from_lines(lines)
     except OSError as error:
         raise JobError(

@@ -36,7 +36,16 @@ _MOST_NOT_PLAIN = 50
 def title(log: RunLog) -> str:
     """What was done, in one line."""
     template = _VERBS.get(log.verb, log.verb.capitalize() + " of {source}")
-    return template.format(source=safe(log.start["source"]), target=safe(log.start["target"]))
+    source, target = (safe(_short(log.start[name])) for name in ("source", "target"))
+    return template.format(source=source, target=target)
+
+
+def _short(location: str) -> str:
+    """The last part of a path; the whole stands in the table."""
+    if location.startswith("iscsi:"):
+        return location
+    prefix = "tape:" if location.startswith("tape:") else ""
+    return prefix + (location.removeprefix(prefix).rstrip("/").rpartition("/")[2] or location)
 
 
 def outcome(log: RunLog) -> Parts:
@@ -60,7 +69,10 @@ def figures(log: RunLog) -> Parts:
     if stop is None:
         return []
     tiles = [
-        (format_bytes(stop["moved_bytes"]), "moved by the data mover"),
+        (
+            format_bytes(stop["moved_bytes"]),
+            f"{'read' if log.verb == 'verify' else 'moved'} by the data mover",
+        ),
         (format_bytes(stop["host_data_bytes"]), "of file data through this server"),
         (format_bytes(stop["metadata_bytes"]), "of metadata read by this server"),
         (format_seconds(stop["took_s"]), "in all"),
@@ -73,10 +85,11 @@ def what(log: RunLog, manifest: dict[str, Any]) -> Parts:
     """Source, target, set, volume, plan."""
     plan, stop = log.plan, log.stop
     volume = manifest.get("volume", {})
+    source, set_id = log.start["source"], stop["set_id"] if stop else ""
     facts: list[tuple[str, str]] = [
-        ("Source", _code(log.start["source"])),
+        ("Source", _code(source) if source != set_id else ""),
         ("Target", _code(log.start["target"])),
-        ("Set", _code(stop["set_id"]) if stop else ""),
+        ("Set", _code(set_id)),
     ]
     if volume:
         label = f"“{safe(volume['label'])}”, " if volume.get("label") else ""
@@ -91,8 +104,9 @@ def what(log: RunLog, manifest: dict[str, Any]) -> Parts:
             ("Archive", format_bytes(plan["archive_bytes"]) if plan["archive_bytes"] else ""),
             ("Commands", f"{plural(plan['commands'], 'command list')} of "
              f"{plural(plan['segments'], 'segment')}, limits of {safe(plan['manager'])}"),
-            ("Digests", "made by the data mover" if plan["digests"] else "none"),
         ]  # fmt: skip
+    if log.verb == "backup" and plan:
+        facts.append(("Digests", "made by the data mover" if plan["digests"] else "none"))
     return [_facts(facts), *_not_plain(manifest.get("not_plain", []))]
 
 

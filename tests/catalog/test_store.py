@@ -83,6 +83,18 @@ def test_a_set_of_the_same_name_is_replaced_and_its_files_go(catalog, tables):
     assert len(folders(catalog)) == 1
 
 
+def test_a_row_changes_and_its_files_stay(catalog, tables):
+    catalog.record_set(SET, b"digests", tables)
+    before = folders(catalog)
+    moved = another(location="tape:/tapes/b.tape")
+    catalog.update_set(moved)
+    assert catalog.sets() == [moved]
+    assert catalog.digests(SET.set_id) == b"digests"
+    assert folders(catalog) == before
+    with pytest.raises(CatalogError, match="knows no set"):
+        catalog.update_set(another(set_id="unknown"))
+
+
 def test_names_may_be_shortened_while_they_are_clear(catalog):
     for name in ("abc", "abcd", "x%", "x_"):
         catalog.record_set(another(set_id=name), b"")
@@ -229,7 +241,7 @@ def test_files_that_were_taken_away_are_named(catalog, tables):
     (folder,) = folders(catalog)
     (folder / "tables" / "files.parquet").write_bytes(b"nonsense")
     with pytest.raises(TableError, match=r"files\.parquet"):
-        catalog.tables(SET.set_id)
+        assert catalog.tables(SET.set_id).files
     (folder / "digests.parquet").unlink()
     with pytest.raises(CatalogError, match=r"digests\.parquet"):
         catalog.digests(SET.set_id)
