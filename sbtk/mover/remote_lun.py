@@ -331,11 +331,13 @@ class RemoteTape(_RemoteUnit):
         self._ask(cdb.Space6(code=code, count=count))
 
     def locate(self, logical_object: int) -> None:
-        """See ``TapeUnit.locate``."""
-        if logical_object < 1 << 32:
-            self._ask(cdb.Locate10(logical_object=logical_object))
-        else:
-            self._ask(cdb.Locate16(logical_identifier=logical_object))
+        """See ``TapeUnit.locate``; the beginning by REWIND, which drives without LOCATE have."""
+        command: Cdb = cdb.Locate16(logical_identifier=logical_object)
+        if not logical_object:
+            command = cdb.Rewind()
+        elif logical_object < 1 << 32:
+            command = cdb.Locate10(logical_object=logical_object)
+        self._ask(command)
 
     def position(self) -> int:
         """See ``TapeUnit.position``."""

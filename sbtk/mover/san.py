@@ -110,7 +110,7 @@ class San:
             return cls._of(folder, document)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LocationError(
-                f"{path} is no description of a SAN: {error}", hint="See docs/san.md"
+                f"{path} is no description of a SAN ({error})", hint="See docs/san.md"
             ) from error
 
     @classmethod

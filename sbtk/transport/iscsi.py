@@ -257,7 +257,7 @@ class IscsiSession:
         task = _Pending(connection, command, view, bytearray(data_in_bytes))
         with self._submitted(task, view[:immediate]):
             if unsolicited > immediate:
-                task.send_data(immediate, unsolicited, command.lun)
+                self._send_data(task, immediate, unsolicited, command.lun)
             return self._finish(task, command, timeout_s)
 
     def _finish(self, task: _Pending, command: iscsi.ScsiCommand, timeout_s: float) -> Response:
@@ -275,7 +275,7 @@ class IscsiSession:
                 start, end = pdu.buffer_offset_bytes, pdu.buffer_offset_bytes + pdu.desired_bytes
                 if end > len(task.data_out):
                     raise TransportError(f"{self.endpoint} asks for more data than the command has")
-                task.send_data(start, end, command.lun, pdu.target_transfer_tag)
+                self._send_data(task, start, end, command.lun, pdu.target_transfer_tag)
                 continue
             filled = memoryview(task.data_in)[: task.data_in_bytes]
             if isinstance(pdu, iscsi.DataIn):
@@ -347,7 +347,12 @@ class IscsiSession:
                 self._command_sn = (self._command_sn + 1) & SERIAL_MASK
             self._pending[tag] = task
             # Sent under the lock: commands must leave in the order of their numbers.
-            task.connection.send(task.request, data)
+            try:
+                task.connection.send(task.request, data)
+            except TransportError as error:
+                self._pending.pop(tag, None)
+                self._broke(task.connection, error)
+                raise
         try:
             yield
         finally:
@@ -366,13 +371,26 @@ class IscsiSession:
                     raise RemoteScsiError("the target sent a PDU that only initiators send")
                 self._take(connection, pdu)
         except (TransportError, RemoteScsiError) as error:
-            connection.close()
-            with self._lock:
-                if self._connection is connection:
-                    self._failure = error
-                    for pending in self._pending.values():
-                        pending.inbox.put(error)
-                    self._lock.notify_all()
+            self._broke(connection, error)
+
+    def _broke(self, connection: Connection, error: Exception) -> None:
+        """The connection is of no use any more: what waits on it fails."""
+        connection.close()
+        with self._lock:
+            if self._connection is connection and self._failure is None:
+                self._failure = error
+                for pending in self._pending.values():
+                    pending.inbox.put(error)
+                self._lock.notify_all()
+
+    def _send_data(
+        self, task: _Pending, start: int, end: int, lun: int, tag: int = iscsi.RESERVED_TAG
+    ) -> None:
+        try:
+            task.send_data(start, end, lun, tag)
+        except TransportError as error:
+            self._broke(task.connection, error)
+            raise
 
     def _take(self, connection: Connection, pdu: iscsi.TargetPdu) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from sbtk.cli.san import app
 
 _START_S = 30.0
 
@@ -36,13 +39,11 @@ class San:
 
 
 def san_command(*words: object) -> str:
-    """Run ``sbtk san`` and give what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sbtk", "san", *map(str, words)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Run ``sbtk san`` in this process and give what it printed."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        app(list(map(str, words)), prog_name="sbtk san", standalone_mode=False)
+    return out.getvalue()
 
 
 @contextlib.contextmanager

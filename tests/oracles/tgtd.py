@@ -24,25 +24,37 @@ class Tgtd:
     Attributes:
         portal: ``127.0.0.1:port``.
         target: iSCSI name; LUN 1 is the unit that was asked for.
+        control: number of its control channel, for tgtadm -C.
     """
 
     portal: str
     target: str
+    control: str
 
 
 @contextlib.contextmanager
-def serve(backing_file: Path, *, device_type: str, store: str) -> Iterator[Tgtd]:
-    """Serve one file as LUN 1: ``device_type`` tape with ``store`` ssc, or disk with rdwr."""
+def serve(
+    backing_file: Path,
+    *,
+    device_type: str,
+    store: str,
+    host: str = "127.0.0.1",
+    prefix: tuple[str, ...] = (),
+) -> Iterator[Tgtd]:
+    """Serve one file as LUN 1: ``device_type`` tape with ``store`` ssc, or disk with rdwr.
+
+    ``host`` is an address of the network namespace that ``prefix`` (``ip netns exec NAME``) enters.
+    """
     port = free_port()
     # The control channel is a socket named by a number of 15 bits.
     control, target = str(port & 0x7FFF), f"iqn.2026-11.test.sbtk:t{port}"
     daemon = subprocess.Popen(
-        ["tgtd", "-f", "-C", control, "--iscsi", f"portal=127.0.0.1:{port}"],
+        [*prefix, "tgtd", "-f", "-C", control, "--iscsi", f"portal={host}:{port}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for_listener(daemon, port)
+        _wait_for_listener(daemon, host, port)
         target_words = ("--lld", "iscsi", "--mode", "target", "--tid", "1")
         unit_words = ("--lld", "iscsi", "--mode", "logicalunit", "--tid", "1", "--lun", "1")
         output_of("tgtadm", "-C", control, "--op", "new", *target_words, "-T", target)
@@ -51,7 +63,7 @@ def serve(backing_file: Path, *, device_type: str, store: str) -> Iterator[Tgtd]
             *("--device-type", device_type, "--bstype", store),
         )
         output_of("tgtadm", "-C", control, "--op", "bind", *target_words, "-I", "ALL")
-        yield Tgtd(f"127.0.0.1:{port}", target)
+        yield Tgtd(f"{host}:{port}", target, control)
     finally:
         daemon.send_signal(signal.SIGKILL)  # it may ignore SIGTERM
         daemon.wait()
@@ -66,7 +78,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for_listener(daemon: subprocess.Popen[bytes], port: int) -> None:
+def _wait_for_listener(daemon: subprocess.Popen[bytes], host: str, port: int) -> None:
     """Until tgtd listens; where it cannot bind it takes 0.0.0.0:3260, and that must not be."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
@@ -74,7 +86,7 @@ def _wait_for_listener(daemon: subprocess.Popen[bytes], port: int) -> None:
             raise OracleError(f"tgtd ended with {daemon.returncode}")
         listening = _listeners(daemon.pid)
         if listening:
-            assert listening == {("127.0.0.1", port)}, f"tgtd listens on {listening}"
+            assert listening == {(host, port)}, f"tgtd listens on {listening}"
             return
         time.sleep(0.02)
     raise OracleError("tgtd did not start to listen")
