@@ -7,10 +7,8 @@ import fcntl
 import os
 import stat
 import struct
-from types import TracebackType
-from typing import Self
 
-from sbtk.device.base import BlockDevice
+from sbtk.device.base import DeviceBase, check_range
 from sbtk.errors import (
     DeviceReadError,
     LocationError,
@@ -23,7 +21,7 @@ _BLKSSZGET = 0x1268  # _IO(0x12, 104), linux/fs.h: logical block size of a block
 _READ_BYTES = 1 << 30  # most that one preadv is asked for; Linux stops at 2 GiB less a page
 
 
-class FileDevice:
+class FileDevice(DeviceBase):
     """A file or a block device as a ``BlockDevice``.
 
     ``read_into`` is positioned reading without a shared file position, hence thread-safe.
@@ -85,29 +83,11 @@ class FileDevice:
                 raise self._read_error(offset_bytes, len(view), done, "the device ends there")
             done += count
 
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """``length_bytes`` bytes from ``offset_bytes`` on; the same errors as ``read_into``."""
-        check_range(self, offset_bytes, length_bytes)
-        buffer = bytearray(length_bytes)
-        self.read_into(offset_bytes, memoryview(buffer))
-        return bytes(buffer)
-
     def close(self) -> None:
         """Close the file; safe to call twice."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_error(
         self, offset_bytes: int, length_bytes: int, done: int, reason: str
@@ -116,21 +96,6 @@ class FileDevice:
             f"{self._name}: reading {length_bytes} bytes from byte {offset_bytes} stopped "
             f"at byte {offset_bytes + done} ({reason})",
             hint="Check the device (dmesg, smartctl) or copy it with ddrescue and use the copy",
-        )
-
-
-def check_range(device: BlockDevice, offset_bytes: int, length_bytes: int) -> None:
-    """Refuse a range that is not all inside ``device``, before anything is allocated for it.
-
-    Raises:
-        DeviceReadError: it is not.
-    """
-    end_bytes = offset_bytes + length_bytes
-    if offset_bytes < 0 or length_bytes < 0 or end_bytes > device.size_bytes:
-        raise DeviceReadError(
-            f"{device.name}: bytes {offset_bytes} to {end_bytes} were asked for and the device "
-            f"ends at byte {device.size_bytes}",
-            hint="The image may be cut off: compare its size with that of the original",
         )
 
 

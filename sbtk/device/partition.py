@@ -7,19 +7,16 @@ type in the table says.
 from __future__ import annotations
 
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from sbtk.device import gpt, mbr
-from sbtk.device.base import BlockDevice
-from sbtk.device.file import check_range
+from sbtk.device.base import BlockDevice, DeviceBase, check_range
 from sbtk.device.partition_table import Partition, PartitionTable, read_or_empty
 
 NTFS_OEM_ID = b"NTFS    "  # bytes 3-10 of the boot sector
 BLOCK_SIZES = (512, 4096)  # logical block sizes that disks have
 
 
-class PartitionView:
+class PartitionView(DeviceBase):
     """A slice of a device, as a ``BlockDevice`` of its own. Closing it closes the whole device."""
 
     def __init__(
@@ -60,25 +57,9 @@ class PartitionView:
         check_range(self, offset_bytes, buffer.nbytes)
         self.device.read_into(self.start_bytes + offset_bytes, buffer)
 
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Bytes from ``offset_bytes`` of the slice on; the same errors as ``read_into``."""
-        check_range(self, offset_bytes, length_bytes)
-        return self.device.read(self.start_bytes + offset_bytes, length_bytes)
-
     def close(self) -> None:
         """Close the whole device."""
         self.device.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def is_ntfs_boot_sector(sector: bytes) -> bool:

@@ -5,10 +5,7 @@ What a job copies moves by EXTENDED COPY; this is how $MFT and $Bitmap of a LUN 
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from sbtk.device.file import check_range
+from sbtk.device.base import DeviceBase, check_range
 from sbtk.errors import DeviceReadError, LocationError, RemoteScsiError
 from sbtk.scsi.cdb import Inquiry, Read16, ReadCapacity10, ReadCapacity16
 from sbtk.scsi.inquiry import StandardInquiry
@@ -24,7 +21,7 @@ _INQUIRY_BYTES = 96
 _CAPACITY10_END = 0xFFFFFFFF  # "ask READ CAPACITY(16)", SBC-3 5.15.2
 
 
-class ScsiDevice:
+class ScsiDevice(DeviceBase):
     """A disk's LUN as a ``BlockDevice``; closing it closes the transport.
 
     As thread-safe as its transport.
@@ -82,27 +79,9 @@ class ScsiDevice:
             view[done : done + wanted_bytes] = data[skipped_bytes : skipped_bytes + wanted_bytes]
             done += wanted_bytes
 
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """``length_bytes`` bytes from ``offset_bytes`` on; the same errors as ``read_into``."""
-        check_range(self, offset_bytes, length_bytes)
-        buffer = bytearray(length_bytes)
-        self.read_into(offset_bytes, memoryview(buffer))
-        return bytes(buffer)
-
     def close(self) -> None:
         """Close the transport; safe to call twice."""
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_blocks(self, lba: int, blocks: int) -> memoryview:
         length_bytes = blocks * self._block_bytes

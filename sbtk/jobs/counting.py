@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
-from sbtk.device.base import BlockDevice
+from sbtk.device.base import BlockDevice, DeviceBase
 
 
-class CountingDevice:
+class CountingDevice(DeviceBase):
     """Passes every read on and counts its bytes.
 
     Attributes:
@@ -53,14 +51,3 @@ class CountingDevice:
     def close(self) -> None:
         """Close the inner device."""
         self.inner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from sbtk.archive.manifest import Manifest
-from sbtk.device.file import check_range
+from sbtk.device.base import check_range
 from sbtk.device.location import find_ntfs
 from sbtk.errors import ArchiveError, DeviceReadError, TargetError
 from sbtk.events import Listener, ignore
@@ -61,8 +61,12 @@ class KnownSet:
         return Target("disk", block_bytes=unit.block_bytes, start_bytes=self.record.start_bytes,
                       capacity_bytes=unit.size_bytes)  # fmt: skip
 
-    def require_medium(self, unit: Disk | Tape) -> None:
+    def require_medium(self, unit: Disk | Tape, *, readable: bool = True) -> None:
         """Refuse a medium that does not hold this set where the catalog says.
+
+        Args:
+            unit: the medium.
+            readable: the set's first member must be readable, too; a verify does without.
 
         Raises:
             ArchiveError: it is another one, or the set is gone.
@@ -81,7 +85,7 @@ class KnownSet:
                     hint="Load the right one, or name it: --from LOCATION",
                 )
         found_id = read_set_id(unit, self.place)
-        if found_id != record.set_id:
+        if found_id != record.set_id and (readable or found_id):
             what = f"set {found_id}" if found_id else "no set that can be read"
             raise ArchiveError(
                 f"{unit.name} holds {what} where set {record.set_id} should begin",

@@ -18,11 +18,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from sbtk.device.base import DeviceBase
 from sbtk.errors import DeviceReadError, SnapshotError, SnapshotFullError, UsageError
 from sbtk.mover.overlay_store import (
     HEADER_BYTES,
@@ -55,7 +54,7 @@ def default_chunk_bytes(size_bytes: int) -> int:
     return chunk_bytes
 
 
-class OverlaySnapshot:
+class OverlaySnapshot(DeviceBase):
     """A block unit's bytes as they were when this was made. Thread-safe.
 
     Made by ``BlockLun.create_overlay``. It is a ``BlockDevice``: ``read_into`` and ``read``.
@@ -214,12 +213,6 @@ class OverlaySnapshot:
             self._read(self._store_fd, HEADER_BYTES + low, part)
         self.check()
 
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """``length_bytes`` bytes from ``offset_bytes`` on; the same errors as ``read_into``."""
-        buffer = bytearray(length_bytes)
-        self.read_into(offset_bytes, memoryview(buffer))
-        return bytes(buffer)
-
     def _read(self, fd: int, offset_bytes: int, buffer: memoryview) -> None:
         try:
             done = 0
@@ -243,17 +236,6 @@ class OverlaySnapshot:
         os.close(self._store_fd)
         os.close(self._unit_fd)
         self._store_fd = self._unit_fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _runs(marks: np.ndarray, base: int) -> list[tuple[int, int]]:
