@@ -320,6 +320,9 @@ class RunStop(Event):
         command_bytes: command lists sent, without the inline data in them.
         inline_bytes: headers and closing members, sent in lists or by ordinary writes.
         host_data_bytes: file data that went through this host.
+        mover_read_bytes: what the embedded mover's units count as read, for the host's own
+            commands too; 0 where the copy manager is elsewhere.
+        mover_write_bytes: the same for writes.
     """
 
     kind: ClassVar[str] = "run_stop"
@@ -338,6 +341,8 @@ class RunStop(Event):
     command_bytes: int
     inline_bytes: int
     host_data_bytes: int
+    mover_read_bytes: int = 0
+    mover_write_bytes: int = 0
 
 
 def event_classes() -> list[type[Event]]:

@@ -48,6 +48,8 @@ class Figures:
     command_bytes: int = 0
     inline_bytes: int = 0
     host_data_bytes: int = 0
+    mover_read_bytes: int = 0
+    mover_write_bytes: int = 0
 
 
 @dataclass

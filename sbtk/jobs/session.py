@@ -76,6 +76,14 @@ class Session:
         return CopyClient(unit.transport, self.limits)
 
     @property
+    def moved(self) -> tuple[int, int]:
+        """Bytes that the embedded mover's units count as read and as written."""
+        counters = self.counters
+        return sum(item.read_bytes for item in counters), sum(
+            item.write_bytes for item in counters
+        )
+
+    @property
     def sent(self) -> CommandCount:
         """EXTENDED COPY commands and the questions about them, over all units."""
         return sum((item.copy_commands for item in self.transports), CommandCount())

@@ -35,7 +35,7 @@ from sbtk.units import format_bytes, plural
 if TYPE_CHECKING:
     from sbtk.ntfs.tables import Tables
 
-_SHOWN = 20
+_SHOWN = 200
 
 
 def verify(
@@ -80,7 +80,7 @@ def verify(
             if lun:
                 checks = verify_lun(run, session, known, require_disk(unit, lun), through_host)
             else:
-                known.require_medium(unit)
+                known.require_medium(unit, readable=False)
                 checks = _verify_set(run, session, known, unit, through_host)
             for check in checks:
                 run.emit(check)

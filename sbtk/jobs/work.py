@@ -108,12 +108,15 @@ def carry_out(
     work = _Work(run, session, journal, disk, archive, place, tables, target, check)
     began_s = time.monotonic()
     sent = session.sent
+    read, written = session.moved
     try:
         with run.stage("copy"), interrupts_cancel(run.control):
             return work.to_the_end(on_error)
     finally:
         figures, now = run.figures, session.sent
         figures.copied_s += time.monotonic() - began_s
+        figures.mover_read_bytes += session.moved[0] - read
+        figures.mover_write_bytes += session.moved[1] - written
         figures.commands += now.commands - sent.commands
         lists = now.data_out_bytes - sent.data_out_bytes
         figures.command_bytes += max(lists - work.inline_in_lists, 0)

@@ -1,0 +1,322 @@
+"""Bad input: one clear line each, and nothing half-done that looks done."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import sbtk
+from sbtk.device.file import FileDevice
+from sbtk.errors import (
+    ArchiveError,
+    CancelledError,
+    DeviceReadError,
+    LocationNotFoundError,
+    MediumFullError,
+    NotConfirmedError,
+    SbtkError,
+    SourceChangedError,
+    TargetError,
+    VolumeUnfitError,
+)
+from sbtk.events import Finding, ListDone
+from sbtk.jobs.control import Control
+from sbtk.jobs.medium import find_sets
+from sbtk.jobs.session import open_medium
+from tests.corpus import volume
+from tests.jobs.jobs import MIB, back_up, disk, tape
+
+
+def sets_on(location: str) -> list[tuple[str, bool]]:
+    with open_medium(location) as unit:
+        return [(item.manifest.set_id, item.complete) for item in find_sets(unit)]
+
+
+def catalog_sets() -> list:
+    from sbtk.catalog.store import Catalog
+
+    with Catalog.open() as catalog:
+        return catalog.sets()
+
+
+def one_line(error: SbtkError) -> str:
+    assert "\n" not in error.line
+    assert error.hint
+    return error.line
+
+
+def test_a_target_that_is_too_small_for_a_backup(tmp_path):
+    small = disk(tmp_path, size_bytes=8 * MIB)
+    with pytest.raises(TargetError, match="too small") as caught:
+        back_up(volume("zoo").image, small)
+    one_line(caught.value)
+    assert not any(Path(small).read_bytes())
+    assert catalog_sets() == []
+
+
+def test_a_target_that_is_too_small_for_a_restore(tmp_path):
+    made = back_up(volume("tiny").image, tape(tmp_path))
+    small = disk(tmp_path, size_bytes=1 * MIB)
+    with pytest.raises(TargetError, match="too small") as caught:
+        sbtk.restore(made.set_id, to=small)
+    one_line(caught.value)
+    assert not any(Path(small).read_bytes())
+
+
+@pytest.mark.parametrize("layout", ["image", "mirror"])
+def test_a_target_that_holds_a_volume_is_asked_for_its_name(layout, tmp_path):
+    held = tmp_path / "precious.img"
+    shutil.copyfile(volume("zoo_s4096").image, held)
+    held.chmod(0o644)
+    before = held.read_bytes()
+    for wrong in ("", "other.img"):
+        with pytest.raises(NotConfirmedError, match="precious.img") as caught:
+            back_up(volume("tiny").image, str(held), layout=layout, yes=wrong)
+        assert "--yes precious.img" in one_line(caught.value)
+        assert held.read_bytes() == before
+    made = back_up(volume("tiny").image, str(held), layout=layout, yes="precious.img")
+    assert sbtk.verify(made.set_id).sound
+
+
+def test_a_restore_asks_too(tmp_path):
+    made = back_up(volume("tiny").image, tape(tmp_path))
+    held = tmp_path / "precious.img"
+    shutil.copyfile(volume("zoo_s4096").image, held)
+    held.chmod(0o644)
+    before = held.read_bytes()
+    with pytest.raises(NotConfirmedError, match="NTFS"):
+        sbtk.restore(made.set_id, to=held)
+    assert held.read_bytes() == before
+    assert sbtk.restore(made.set_id, to=held, yes="precious.img").sound
+
+
+def test_sets_are_not_overwritten_by_a_restore(tmp_path):
+    to = disk(tmp_path)
+    made = back_up(volume("tiny").image, to)
+    other = back_up(volume("tiny").image, tape(tmp_path))
+    with pytest.raises(NotConfirmedError):
+        sbtk.restore(other.set_id, to=to)
+    with pytest.raises(TargetError, match="holds the set itself"):
+        sbtk.restore(made.set_id, to=to)
+    assert sbtk.verify(made.set_id).sound
+
+
+def unequal_mirror(folder: Path) -> Path:
+    image = folder / "unequal.img"
+    shutil.copyfile(volume("tiny").image, image)
+    image.chmod(0o644)
+    with sbtk.open_volume(image) as opened:
+        at = opened.info.mft_mirror_lcn * opened.info.cluster_bytes + opened.info.record_bytes
+    with image.open("r+b") as file:
+        file.seek(at + 100)
+        byte = file.read(1)
+        file.seek(at + 100)
+        file.write(bytes([byte[0] ^ 0xFF]))
+    return image
+
+
+def test_an_unequal_mirror_warns_fails_or_is_allowed(tmp_path):
+    image = unequal_mirror(tmp_path)
+    to = tape(tmp_path)
+    with pytest.raises(VolumeUnfitError, match="MFTMirr") as caught:
+        back_up(image, to, health="fail")
+    one_line(caught.value)
+    assert sets_on(to) == []
+    for policy, warned in (("warn", True), ("allow", False)):
+        told: list[Finding] = []
+        made = back_up(
+            image, to, health=policy,
+            emit=lambda event: told.append(event) if isinstance(event, Finding) else None,
+        )  # fmt: skip
+        assert warned == any(
+            item.code == "mirror-differs" and "copied though" in item.message for item in told
+        )
+        from sbtk.jobs.sets import find_set
+
+        notes = find_set(made.set_id).manifest.notes
+        assert notes["health"]["policy"] == policy
+        assert "mirror-differs" in notes["health"]["unfit"]
+
+
+def test_a_tape_that_fills_up(tmp_path):
+    small = tape(tmp_path, capacity_bytes=16 * MIB)
+    with pytest.raises(MediumFullError, match="is full after") as caught:
+        back_up(volume("zoo").image, small)
+    one_line(caught.value)
+    assert [complete for _, complete in sets_on(small)] in ([], [False])
+    assert catalog_sets() == []
+
+
+def test_a_disk_that_fills_up(tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount], check=True
+    )
+    try:
+        thin = disk(mount, size_bytes=128 * MIB)
+        with pytest.raises(MediumFullError, match="is full after") as caught:
+            back_up(volume("zoo").image, thin)
+        one_line(caught.value)
+        assert [complete for _, complete in sets_on(thin)] in ([], [False])
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    assert catalog_sets() == []
+
+
+def test_another_tape_in_the_drive(tmp_path):
+    first, second = tape(tmp_path), tape(tmp_path, "b.tape")
+    made = back_up(volume("tiny").image, first)
+    back_up(volume("tiny").image, second)
+    with pytest.raises(ArchiveError, match="wrong tape") as caught:
+        sbtk.restore(made.set_id, to=tmp_path / "r.img", location=second)
+    one_line(caught.value)
+    assert not (tmp_path / "r.img").exists()
+
+
+def test_a_cartridge_that_does_not_exist(tmp_path):
+    with pytest.raises(LocationNotFoundError, match="tape create"):
+        back_up(volume("tiny").image, f"tape:{tmp_path}/none.tape")
+
+
+def test_a_source_that_changes_meanwhile(tmp_path):
+    image = tmp_path / "live.img"
+    shutil.copyfile(volume("zoo").image, image)
+    to = tape(tmp_path)
+
+    def write_once(event):
+        if isinstance(event, ListDone) and event.command == 0:
+            with image.open("r+b") as file:
+                file.seek(1 << 20)
+                file.write(b"changed")
+
+    with pytest.raises(SourceChangedError):
+        back_up(image, to, emit=write_once)
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+    assert catalog_sets() == []
+
+
+def test_a_source_that_shrinks_meanwhile(tmp_path):
+    image = tmp_path / "live.img"
+    shutil.copyfile(volume("zoo").image, image)
+    to = disk(tmp_path)
+
+    def cut(event):
+        if isinstance(event, ListDone) and event.command == 0:
+            with image.open("r+b") as file:
+                file.truncate(1 << 20)
+
+    with pytest.raises((SourceChangedError, DeviceReadError)):
+        back_up(image, to, emit=cut, limits="ctl")
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+    assert catalog_sets() == []
+
+
+@pytest.fixture
+def bad_block(monkeypatch) -> tuple[str, int]:
+    """A cluster of a file that the source cannot read, for the mover."""
+    with sbtk.open_volume(volume("zoo_s4096").image) as opened:
+        rows = opened.files.to_pylist()
+        size = opened.info.cluster_bytes
+        name = next(
+            row["path"] for row in rows
+            if not row["is_directory"] and row["extents"] == 1 and row["size_bytes"] > 4 * size
+            and row["record"] > 30 and row["hard_links"] == 1
+        )  # fmt: skip
+        at = int(opened.runs_of(opened.find(name).row).lcn[0]) * size + size
+    real = FileDevice.read_into
+
+    def read_into(self, offset_bytes, buffer):
+        if offset_bytes < at + 512 and at < offset_bytes + len(buffer):
+            raise DeviceReadError(f"{self.name}: bad block", hint="none")
+        real(self, offset_bytes, buffer)
+
+    monkeypatch.setattr(FileDevice, "read_into", read_into)
+    return name, at
+
+
+@pytest.mark.parametrize("medium", ["tape", "disk"])
+def test_an_unreadable_block_stops_and_names_the_file(bad_block, medium, tmp_path):
+    name, _ = bad_block
+    to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
+    with pytest.raises(DeviceReadError) as caught:
+        back_up(volume("zoo_s4096").image, to)
+    assert name in one_line(caught.value)
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+    assert catalog_sets() == []
+
+
+@pytest.mark.parametrize("layout", ["image", "files"])
+@pytest.mark.parametrize("medium", ["tape", "disk"])
+def test_an_unreadable_block_is_skipped_and_the_set_says_so(
+    bad_block, medium, layout, tmp_path, monkeypatch
+):
+    name, at = bad_block
+    to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
+    told: list[Finding] = []
+    made = back_up(
+        volume("zoo_s4096").image, to, on_error="skip", layout=layout,
+        emit=lambda event: told.append(event) if isinstance(event, Finding) else None,
+    )  # fmt: skip
+    assert made.stop.status == "flawed"
+    assert made.stop.exit_code == 1
+    flaws = [item for item in told if item.code == "unreadable-block"]
+    assert flaws
+    assert all(name in item.message for item in flaws)
+    (record,) = catalog_sets()
+    assert record.status == "flawed"
+    monkeypatch.undo()
+    (check,) = sbtk.verify("last").checks
+    assert check.mismatches == 0
+    assert any("could not be read" in text for text in check.not_checked)
+    out = tmp_path / "out.img"
+    assert sbtk.restore("last", to=out).sound
+    source, restored = volume("zoo_s4096").image.read_bytes(), out.read_bytes()
+    with sbtk.open_volume(volume("zoo_s4096").image) as opened:
+        runs = opened.runs_of(opened.find(name).row)
+        size = opened.info.cluster_bytes
+        start = int(runs.lcn[0]) * size
+        end = start + int(runs.clusters[0]) * size
+    assert restored[start:at] == source[start:at]
+    assert not any(restored[at : at + 512])
+    assert restored[at + 4096 : end] == source[at + 4096 : end]
+    failed = sbtk.extract("last", [name], to=tmp_path / "x").failed
+    assert [path for path, _ in failed] == [name]
+
+
+@pytest.mark.parametrize("medium", ["tape", "disk"])
+def test_a_cancelled_backup_leaves_no_set(medium, tmp_path):
+    to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
+    control = Control()
+
+    def cancel(event):
+        if isinstance(event, ListDone):
+            control.cancel()
+
+    with pytest.raises(CancelledError):
+        back_up(volume("zoo").image, to, control=control, emit=cancel)
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+    assert catalog_sets() == []
+    made = back_up(volume("zoo").image, to)
+    assert [item for item in sets_on(to) if item[1]] == [(made.set_id, True)]
+    assert sbtk.verify(made.set_id).sound
+
+
+def test_an_older_set_in_the_place_of_an_unfinished_one_does_not_finish_it(tmp_path):
+    to = disk(tmp_path)
+    back_up(volume("zoo").image, to)
+    control = Control()
+
+    def cancel(event):
+        if isinstance(event, ListDone) and event.command == event.commands - 1:
+            control.cancel()
+
+    # The same volume in the same place: its closing member would lie where the old one lies.
+    with Path(to).open("r+b") as file:
+        file.write(bytes(4096))
+    with pytest.raises(CancelledError):
+        back_up(volume("zoo").image, to, control=control, emit=cancel, yes="archive.img")
+    assert [complete for _, complete in sets_on(to)] == [False]
