@@ -301,6 +301,27 @@ class NotConfirmedError(TargetError):
     exit_code = 58
 
 
+# -- runbooks ---------------------------------------------------------------------------------
+
+
+class RunbookError(SbtkError):
+    """A cell of a runbook failed with something that is no error of sbtk; the notebook shows it."""
+
+    exit_code = 60
+
+
+class VolumeBusyError(SbtkError):
+    """Another runbook is working on the same volume or medium."""
+
+    exit_code = 61
+
+
+class KernelDiedError(SbtkError):
+    """The process that ran a runbook's cells died (killed, out of memory)."""
+
+    exit_code = 62
+
+
 def error_classes() -> list[type[SbtkError]]:
     """Every error class of the tree, the base first, in the order of their exit codes."""
     found: list[type[SbtkError]] = []

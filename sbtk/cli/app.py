@@ -40,6 +40,8 @@ VERBS: dict[str, str] = {
     "snapshot": "list and clean snapshots that killed runs left behind",
     "san": "make a SAN of files, say who may use it, serve it over iSCSI",
     "tape": "make cartridges, list what is on them, stream a tape file",
+    "runbook": "list, show, run and schedule notebooks that run unattended",
+    "lab": "start JupyterLab on the notebooks",
     "demo": "tell the whole story on a sample volume",
 }
 

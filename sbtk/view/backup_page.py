@@ -144,5 +144,6 @@ def outcome(done: JobPanel | Finished) -> dict[str, object]:
         return {"status": done.status, "message": done.error}
     stop = done.result.stop
     names = ("status", "exit_code", "set_id", "run_id", "commands", "moved_bytes",
-             "metadata_bytes", "command_bytes", "inline_bytes", "host_data_bytes", "took_s")  # fmt: skip
+             "metadata_bytes", "command_bytes", "inline_bytes", "host_data_bytes",
+             "took_s")  # fmt: skip
     return {name: getattr(stop, name) for name in names}

@@ -1,4 +1,4 @@
-"""Where each field of a structure lies, for lighting it in a hex view; decoded by the real codecs."""
+"""Where each field of a structure lies, for a hex view; decoded by the real codecs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Panels that start jobs: a thread each, buttons that pause and cancel, events drawn as they come."""
+"""Panels that start jobs: a thread each, buttons to pause and cancel, events drawn as they come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from sbtk.errors import CancelledError, NotConfirmedError, SbtkError
 from sbtk.events import Listener
-from sbtk.jobs.control import Control
+from sbtk.jobs.control import Control, interrupts_cancel
 from sbtk.jobs.results import JobResult
 from sbtk.view.callbacks import error_text, guarded
 from sbtk.view.live import LiveLine
@@ -171,6 +171,7 @@ def run_now(job: Job) -> tuple[JobResult, RunView]:
         SbtkError: as the job.
     """
     view = RunView()
-    with LiveLine(view) as emit:
-        result = job(Control(), emit)
+    control = Control()
+    with LiveLine(view) as emit, interrupts_cancel(control):
+        result = job(control, emit)
     return result, view

@@ -68,6 +68,7 @@ class MapPanel(Shown):
         """
         super().__init__("sbtk-diskmap")
         self.source = source
+        self._offering = False
         self.map = DiskMap(source.extents, on_pick=self._list_cell, on_error=self.say)
         self.search = widgets.Text(
             placeholder="part of a path, then Enter", description="Find", continuous_update=False,
@@ -142,11 +143,11 @@ class MapPanel(Shown):
         return int(real.size)
 
     def _offer(self, options: list[tuple[str, int]]) -> None:
-        self.files.unobserve(self._choose, "value")
+        self._offering = True
         self.files.options = options
         self.files.layout.display = "" if options else "none"
         self.files.value = None
-        self.files.observe(self._choose, "value")
+        self._offering = False
 
     @guarded
     def _list_cell(self, first_lcn: int, last_lcn: int) -> None:
@@ -172,7 +173,7 @@ class MapPanel(Shown):
 
     @guarded
     def _choose(self, change: dict[str, Any]) -> None:
-        if change["new"] is not None:
+        if change["new"] is not None and not self._offering:
             self.light(int(change["new"]))
 
     @guarded

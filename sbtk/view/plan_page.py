@@ -111,12 +111,13 @@ def batches(plan: Plan) -> Html:
     text = (
         f"{plural(lists, 'command list')} ({each}); the largest carries {format_bytes(top)}, the "
         f"median {format_bytes(float(np.median(carried)))}; up to "
-        f"{plural(int(segments.max()), 'segment')} a list, {format_count(int(segments.sum()))} in all"
+        f"{plural(int(segments.max()), 'segment')} a list, "
+        f"{format_count(int(segments.sum()))} in all"
     )
     svg = (
         f'<svg role="img" aria-label="{escape(text)}" width="{wide}" height="{high + 1}" '
-        f'viewBox="0 0 {wide} {high + 1}">{body}<line x1="0" x2="{wide}" y1="{high + 0.5}" y2="{high + 0.5}" '
-        f'stroke="#808080"/></svg>'
+        f'viewBox="0 0 {wide} {high + 1}">{body}'
+        f'<path d="M0,{high + 0.5}H{wide}" stroke="#808080"/></svg>'
     )
     return heading + Html(f"{svg}<div>{escape(text)}</div>", text)
 

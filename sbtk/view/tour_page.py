@@ -28,9 +28,10 @@ from sbtk.view.source import Source
 _ROW_BYTES = 32
 _SHOWN_BYTES = 512
 _HEX_STYLE = """<style>
-.sbtk .hex { font: 12px/1.7 var(--jp-code-font-family, monospace); white-space: pre; overflow-x: auto; }
+.sbtk .hex { font: 12px/1.7 var(--jp-code-font-family, monospace); white-space: pre;
+  overflow-x: auto; }
 .sbtk .hex .odd { background: #56b4e955; } .sbtk .hex .even { background: #e69f0044; }
-.sbtk .hex .lit { background: #d55e00; color: #fff; font-weight: 700; outline: 1px solid #d55e00; }
+.sbtk .hex .lit { background: #d55e00; color: #fff; font-weight: 700; }
 .sbtk .hex .at { color: var(--jp-ui-font-color2, #767676); }
 </style>"""
 
@@ -88,6 +89,7 @@ class HexPanel(Shown):
             self.message, self.bytes, self.meaning,
         ]  # fmt: skip
         self._fields: list[Field] = []
+        self._loading = False
         self._load(0)
         self.field.observe(self._chosen, "value")
         self.value.observe(self._changed, "value")
@@ -115,19 +117,19 @@ class HexPanel(Shown):
             (f"{item.name} = {item.value}" if item.value else item.name, at)
             for at, item in enumerate(self._fields)
         ]
-        self.field.unobserve_all("value")
+        self._loading = True  # what is set here was not done by the user
         self.field.options = names
         self.field.value = min(number, len(names) - 1) if names else None
-        self.field.observe(self._chosen, "value")
+        self._loading = False
         self._light()
 
     def _light(self) -> None:
         number = self.field.value
         lit = self._fields[number] if number is not None else None
         if lit is not None:
-            self.value.unobserve_all("value")
+            self._loading = True
             self.value.value = self.data[lit.start : lit.start + lit.width_bytes].hex(" ")
-            self.value.observe(self._changed, "value")
+            self._loading = False
         show_html(self.bytes, hex_view(self.data, self._fields, lit))
         show_html(self.meaning, html.facts(self._mean(self.data), "What it means"))
         changed = sum(old != new for old, new in zip(self._original, self.data, strict=True))
@@ -135,10 +137,13 @@ class HexPanel(Shown):
 
     @guarded
     def _chosen(self, _: Any) -> None:
-        self._light()
+        if not self._loading:
+            self._light()
 
     @guarded
     def _changed(self, change: dict[str, Any]) -> None:
+        if self._loading:
+            return
         try:
             octets = bytes.fromhex(change["new"])
         except ValueError as error:
