@@ -25,6 +25,8 @@ MAY_IMPORT = {
     "snapshot": {"snapshot", "device", "mover"},
     "archive": {"archive"},
     "plan": {"plan", "archive", "extents", "device", "ntfs", "scsi"},
+    "catalog": {"catalog", "jobs", "plan", "ntfs", "device"},
+    "report": {"report", "catalog", "cli"},
 }
 # Codecs and planners do no I/O and know no tables for people.
 PURE = ["scsi", "plan", "quiesce/window.py", "ntfs/layout.py", "ntfs/boot.py", "ntfs/runlist.py"]

@@ -50,7 +50,7 @@ def rebuild(
         if item.damage:
             name = printable(item.record.set_id)
             sys.stdout.write(f"{name} is left out: {printable(item.damage)}\n")
+    whole = plural(len(found) - states.count("unfinished"), "set")
     sys.stdout.write(
-        f"{plural(len(found) - states.count('unfinished'), 'set')} of {printable(location)} in the "
-        f"catalog, {states.count('new')} of them new\n"
+        f"In the catalog: {whole} of {printable(location)}, {states.count('new')} of them new\n"
     )

@@ -43,8 +43,8 @@ SAMPLE = "office.ntfs"
 BUSY_FILE, WANTED_FILE = "Logs/server.log", "Documents/contract.pdf"
 LEFT_OUT = "pagefile.sys"
 BURST_S = 2.0
+MEDIA, STATE = "media", "state"  # folders for disks and tapes, for runs and the catalog
 _TAPE_BYTES = 1 << 30
-_LARGE = ("office.img", "restored.img", "demo.tape", "damaged.tape", "tape-file-1.tar")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def tell(
         SbtkError: a job failed.
     """
     place = _own_folder(folder)
-    with _own_state(place / "state"):
+    with _own_state(place / STATE):
         story = _Story(place, say, emit)
         story.begin()
         story.back_up(quiet_s, timeout_s)
@@ -105,9 +105,8 @@ def tell(
         story.extract()
         report = story.report()
     if folder is None:
-        for name in _LARGE:
-            (place / name).unlink(missing_ok=True)
-        shutil.rmtree(place / "state")
+        for name in (MEDIA, STATE):
+            shutil.rmtree(place / name)
     return report
 
 
@@ -146,9 +145,9 @@ class _Story:
 
     def __init__(self, folder: Path, say: Say, emit: Listener) -> None:
         self._say, self._emit = say, emit
-        self._folder = folder
-        self._image, self._tape = folder / "office.img", folder / "demo.tape"
-        self._restored = folder / "restored.img"
+        self._folder, self._media = folder, folder / MEDIA
+        self._image, self._tape = self._media / "office.img", self._media / "demo.tape"
+        self._restored = self._media / "restored.img"
         self._runs: list[JobResult] = []
         self._set_id = ""
         self._busy_content = b""
@@ -164,6 +163,7 @@ class _Story:
 
     def begin(self) -> None:
         """The LUN and the cartridge."""
+        self._media.mkdir()
         shutil.copyfile(samples.unpack(SAMPLE), self._image)
         create_cartridge(self._tape, capacity_bytes=_TAPE_BYTES, barcode="DEMO01")
         size = format_bytes(self._image.stat().st_size)
@@ -184,7 +184,7 @@ class _Story:
             stack.callback(writer.stop)
             writer.start(BURST_S)
             result = backup(
-                self._image, to=f"tape:{self._tape}", unit=lun, store=self._folder,
+                self._image, to=f"tape:{self._tape}", unit=lun, store=self._media,
                 quiet_s=quiet_s, timeout_s=timeout_s, emit=_Chapters(self, writer, self._emit),
             )  # fmt: skip
             writer.stop()
@@ -246,7 +246,7 @@ class _Story:
 
     def plain_tar(self) -> None:
         """No sbtk needed to read a set."""
-        equal = compare_with_tar(self._tape, self._restored, self._folder)
+        equal = compare_with_tar(self._tape, self._restored, self._media)
         self._done(
             "tar",
             "read the tape file with nothing but Python's tarfile",
@@ -270,7 +270,7 @@ class _Story:
 
     def damage(self) -> None:
         """A flipped byte is found, and the file that it hits."""
-        damaged = self._folder / "damaged.tape"
+        damaged = self._media / "damaged.tape"
         with open_volume(str(self._restored)) as volume, volume.open(WANTED_FILE) as file:
             known = file.read(4096)
         flip_one_byte(self._tape, damaged, known)
