@@ -1,13 +1,16 @@
 """Runs in the guest as root: the kernel's initiator on our SAN, and ourselves on LIO.
 
-Arguments: port of our portal on the host, iSCSI name of its target, CHAP user, CHAP secret.
+Arguments: port of our portal on the host, iSCSI name of its target, CHAP user, CHAP secret,
+an NTFS volume.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -109,8 +112,9 @@ def copies() -> dict[str, object]:
 def tape() -> dict[str, object]:
     run("mt", "-f", "/dev/nst0", "rewind")
     status = run("mt", "-f", "/dev/nst0", "status")
+    run("mt", "-f", "/dev/nst0", "asf", "1")  # behind the label: the set
     listed = run("tar", "-b", "512", "-tf", "/dev/nst0").split()
-    run("mt", "-f", "/dev/nst0", "rewind")
+    run("mt", "-f", "/dev/nst0", "asf", "1")
     os.makedirs("/run/out", exist_ok=True)
     run("tar", "-b", "512", "-C", "/run/out", "-xf", "/dev/nst0")
     sums = {
@@ -120,7 +124,7 @@ def tape() -> dict[str, object]:
     }
     run("mt", "-f", "/dev/nst0", "eod")
     run("tar", "-b", "512", "-cf", "/dev/nst0", "-C", "/run/out", ".")
-    run("mt", "-f", "/dev/nst0", "asf", "1")
+    run("mt", "-f", "/dev/nst0", "asf", "2")
     again = run("tar", "-b", "512", "-tf", "/dev/nst0").split()
     return {"mt": status, "listed": listed, "sums": sums, "written": sorted(again)}
 
@@ -177,6 +181,31 @@ def lio_copy(source: Transport, target: Transport) -> dict[str, object]:
     }
 
 
+def backup_on_lio(source: str, target: str, volume: bytes) -> dict[str, object]:
+    """A volume from one disk of LIO to the other as a set, wiped, restored, compared."""
+    import sbtk
+
+    with contextlib.closing(open_transport(parse(source))) as path:
+        disk = open_unit(path)
+        assert isinstance(disk, Disk)
+        disk.write(0, volume)
+        disk.flush()
+        saved = sbtk.backup(
+            source, to=target, snapshot="none", quiet_s=0.3, timeout_s=30,
+            activity="lio:fileio_10/lab0", yes=target,
+        )  # fmt: skip
+        disk.write(0, bytes(len(volume)))
+        disk.flush()
+        restored = sbtk.restore(saved.set_id, to=source, yes=source)
+        same = disk.read(0, len(volume)) == volume
+    return {
+        "same": same,
+        "commands": saved.stop.commands,
+        "through_host": [saved.stop.host_data_bytes, restored.stop.host_data_bytes],
+        "moved": [saved.stop.moved_bytes, restored.stop.moved_bytes],
+    }
+
+
 def our_copies_on_lio() -> dict[str, object]:
     nodes = make_lio()
     location = f"iscsi://127.0.0.1:3260/{LIO_TARGET}/"
@@ -184,7 +213,29 @@ def our_copies_on_lio() -> dict[str, object]:
     over_iscsi = lio_copy(*by_iscsi)
     by_sg = [open_transport(parse(node)) for node in nodes]
     over_sg = lio_copy(*by_sg)
-    return {"lio_iscsi": over_iscsi, "lio_sg": over_sg}
+    for transport in (*by_iscsi, *by_sg):
+        transport.close()
+    volume = Path(sys.argv[5]).read_bytes()
+    return {
+        "lio_iscsi": over_iscsi,
+        "lio_sg": over_sg,
+        "backup_iscsi": backup_on_lio(location + "0", location + "1", volume),
+        "backup_sg": backup_on_lio(nodes[0], nodes[1], volume),
+        "lio_suites": lio_suites(location),
+    }
+
+
+def lio_suites(location: str) -> dict[str, int]:
+    """What libiscsi's conformance suite says of LIO."""
+    found = {}
+    for family in ("SCSI", "iSCSI"):
+        done = subprocess.run(
+            ["iscsi-test-cu", "-d", "-t", family, location + "0"],
+            capture_output=True, text=True, errors="replace", check=False, timeout=150,
+        )  # fmt: skip
+        numbers = re.search(r"^\s+tests\s+\d+\s+\d+\s+(\d+)", done.stdout, re.MULTILINE)
+        found[family] = int(numbers[1]) if numbers else -1
+    return found
 
 
 def main() -> None:
