@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "archive": {"archive"},
     "plan": {"plan", "archive", "extents", "device", "ntfs", "scsi"},
     "catalog": {"catalog", "jobs", "plan", "ntfs", "device"},
-    "report": {"report", "catalog", "cli"},
+    "report": {"report", "archive", "catalog", "cli"},
 }
 # Codecs and planners do no I/O and know no tables for people.
 PURE = ["scsi", "plan", "quiesce/window.py", "ntfs/layout.py", "ntfs/boot.py", "ntfs/runlist.py"]

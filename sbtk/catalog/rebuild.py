@@ -92,7 +92,7 @@ def _entry(
         except ArchiveError as error:
             damage = str(error)
     manifest, place = found.manifest, found.place
-    notes, volume = manifest.notes, manifest.volume
+    notes, volume = _values(manifest.notes), _values(manifest.volume)
     record = SetRecord(
         set_id=manifest.set_id,
         run_id=str(notes.get("run_id", "")),
@@ -114,6 +114,11 @@ def _entry(
         manifest=found.manifest_bytes,
     )
     return OnMedium(record, damage, _is_known(catalog, manifest.set_id))
+
+
+def _values(part: object) -> dict[str, object]:
+    """A part of a manifest that may have been made up."""
+    return part if isinstance(part, dict) else {}
 
 
 def _moved_bytes(rows: SetMap) -> int:

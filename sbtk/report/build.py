@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
+from sbtk.archive.manifest import Manifest
 from sbtk.catalog.store import Catalog
-from sbtk.errors import CatalogError, DeviceWriteError
+from sbtk.errors import ArchiveError, CatalogError, DeviceWriteError
 from sbtk.report.page import render
 from sbtk.report.run_log import RunLog, read_run
 
@@ -54,7 +55,9 @@ def _manifest(log: RunLog) -> dict[str, Any]:
         return {}
     try:
         with Catalog.open() as catalog:
-            values = json.loads(catalog.find_set(set_id).manifest)
-    except (CatalogError, ValueError):
+            values = dataclasses.asdict(Manifest.from_bytes(catalog.find_set(set_id).manifest))
+    except (CatalogError, ArchiveError):
         return {}
-    return values if isinstance(values, dict) else {}
+    # It may have come from a medium of others.
+    parts = {name: values[name] for name in ("volume", "quiet") if isinstance(values[name], dict)}
+    return {**parts, "not_plain": values["not_plain"]}

@@ -91,11 +91,7 @@ def what(log: RunLog, manifest: dict[str, Any]) -> Parts:
         ("Target", _code(log.start["target"])),
         ("Set", _code(set_id)),
     ]
-    if volume:
-        label = f"“{safe(volume['label'])}”, " if volume.get("label") else ""
-        facts.append(("Volume", f"{label}serial {safe(volume['serial'])}, NTFS "
-                      f"{safe(volume['version'])}, clusters of "
-                      f"{format_bytes(volume['cluster_bytes'])}"))  # fmt: skip
+    facts.append(("Volume", _volume(volume)))
     if plan:
         facts += [
             ("Layout", safe(f"{plan['layout']}, {plan['medium']}")),
@@ -110,6 +106,18 @@ def what(log: RunLog, manifest: dict[str, Any]) -> Parts:
     return [_facts(facts), *_not_plain(manifest.get("not_plain", []))]
 
 
+def _volume(volume: dict[str, Any]) -> str:
+    words = [
+        f"“{volume['label']}”" if volume.get("label") else "",
+        f"serial {volume['serial']}" if volume.get("serial") else "",
+        f"NTFS {volume['version']}" if volume.get("version") else "",
+    ]
+    cluster_bytes = volume.get("cluster_bytes")
+    if isinstance(cluster_bytes, int):
+        words.append(f"clusters of {format_bytes(cluster_bytes)}")
+    return safe(", ".join(filter(None, words)))
+
+
 def _selected(plan: Fields) -> str:
     if not plan["selected_bytes"]:
         return ""
@@ -120,8 +128,8 @@ def _not_plain(items: list[Fields]) -> Parts:
     if not items:
         return []
     shown = [
-        f"{_code(item['path'])}{':' + safe(item['stream']) if item['stream'] else ''}: "
-        f"{safe(item['why'])}"
+        f"{_code(str(item['path']))}{':' if item['stream'] else ''}{safe(str(item['stream']))}: "
+        f"{safe(str(item['why']))}"
         for item in items[:_MOST_NOT_PLAIN]
     ]
     head = f"{plural(len(items), 'stream')} that tar cannot show as plain files, restored by sbtk"
@@ -186,8 +194,8 @@ def quiet(log: RunLog, manifest: dict[str, Any]) -> Parts:
         ("Watched", safe(last["source"])),
         ("Snapshot", safe(held[-1]["provider"]) if held else ""),
         ("Waited", f"{format_seconds(last['waited_s'])} of {last['timeout_s']:g} s allowed"),
-        ("Shows", safe(report.get("granularity", ""))),
-        ("Cannot see", safe(report.get("blind_to", ""))),
+        ("Shows", safe(str(report.get("granularity", "")))),
+        ("Cannot see", safe(str(report.get("blind_to", "")))),
         ("Flushed", _flushed(log)),
     ]
     return [f"<p>{sentence}</p>", _picture(pictures.quiet_window(log)), _facts(facts)]
@@ -286,7 +294,7 @@ def not_checked(log: RunLog, manifest: dict[str, Any]) -> Parts:
             said.append("The set has no digests: a verify has to read it through this server.")
         blind_to = manifest.get("quiet", {}).get("blind_to")
         if blind_to:
-            said.append(f"The wait for quiet cannot see {safe(blind_to)}.")
+            said.append(f"The wait for quiet cannot see {safe(str(blind_to))}.")
         if log.quiet:
             said.append("Quiet is not consistent: an application may pause in its work.")
     if log.verb == "restore" and stop and stop["status"] == "done" and not log.checks:

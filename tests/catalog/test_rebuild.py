@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from sbtk import samples
-from sbtk.catalog.rebuild import read_medium, rebuild
+from sbtk.catalog.rebuild import _entry, read_medium, rebuild
 from sbtk.catalog.store import Catalog
 from sbtk.errors import CatalogError, SbtkError, TargetError
+from sbtk.jobs.medium import find_sets
 from sbtk.jobs.restore import restore
+from sbtk.jobs.session import open_medium
 from sbtk.jobs.verify import verify
+from sbtk.report.build import _manifest
+from sbtk.report.run_log import from_lines
 from sbtk.settings import settings
 from tests.catalog.made import back_up, disk, tape
+from tests.report import runs
 from tests.state import state_dir
 
 __all__ = ["state_dir"]
@@ -145,6 +151,24 @@ def test_media_without_sets(tmp_path):
         assert rebuild(str(samples.unpack("office.ntfs")), catalog) == []
         with pytest.raises(SbtkError):
             rebuild(str(tmp_path / "nowhere"), catalog)
+
+
+def test_a_manifest_that_was_made_up_costs_nothing(tmp_path):
+    """Text where values should be, and a name that means something else: kept as it is."""
+    location = location_of("tape", tmp_path)
+    back_up(location)
+    with open_medium(location) as unit:
+        (found,) = find_sets(unit)
+    odd = replace(found.manifest, notes=5, volume=[], quiet="x", set_id="../../last")
+    odd_set = replace(found, manifest=odd, manifest_bytes=odd.to_bytes())
+    with Catalog.open() as catalog:
+        entry = _entry(odd_set, catalog, "tape", location, "x")
+        assert entry == replace(entry, damage="", known=False)
+        catalog.record_set(entry.record, found.digests)
+        assert catalog.find_set("../../last") == entry.record
+        assert len(list((catalog.folder / "sets").iterdir())) == 2
+    log = from_lines(event.to_json() for event in [runs.start(), runs.stop(set_id="../../last")])
+    assert _manifest(log) == {"not_plain": []}
 
 
 def test_the_tape_of_another_program_is_refused(tmp_path):
