@@ -48,7 +48,7 @@ def run_in_guest(
     """
     job = folder / "job.sh"
     job.write_text(
-        "export PYTHONDONTWRITEBYTECODE=1 HOME=/run SBTK_STATE_DIR=/run/state\n"
+        "export PYTHONDONTWRITEBYTECODE=1 HOME=/run SBTK_STATE_DIR=/run/state SBTK_KERNELS=numpy\n"
         "export PATH=/usr/sbin:/sbin:/usr/bin:/bin\n"
         f"cd {shlex.quote(str(ROOT))} && "
         f"{shlex.join([sys.executable, str(script), *arguments])} 2>&1\n"

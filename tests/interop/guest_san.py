@@ -24,6 +24,7 @@ from sbtk.device.scsi import ScsiDevice
 from sbtk.errors import CheckConditionError
 from sbtk.jobs.control import Control
 from sbtk.jobs.copy_client import CopyClient, CopyList
+from sbtk.jobs.policy import target_name
 from sbtk.jobs.units import Disk, open_unit
 from sbtk.scsi import cdb
 from sbtk.scsi.segments import BlockToBlock
@@ -192,11 +193,11 @@ def backup_on_lio(source: str, target: str, volume: bytes) -> dict[str, object]:
         disk.flush()
         saved = sbtk.backup(
             source, to=target, snapshot="none", quiet_s=0.3, timeout_s=30,
-            activity="lio:fileio_10/lab0", yes=target,
+            activity="lio:fileio_10/lab0", yes=target_name(target),
         )  # fmt: skip
         disk.write(0, bytes(len(volume)))
         disk.flush()
-        restored = sbtk.restore(saved.set_id, to=source, yes=source)
+        restored = sbtk.restore(saved.set_id, to=source, yes=target_name(source))
         same = disk.read(0, len(volume)) == volume
     return {
         "same": same,

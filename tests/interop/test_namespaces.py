@@ -112,9 +112,9 @@ def volume(tmp_path_factory) -> Path:
 SERVER = """
 import json, sys
 import sbtk
-source, tape, target, counter, name = sys.argv[1:6]
+source, tape, target, counter = sys.argv[1:5]
 saved = sbtk.backup(source, to=tape, snapshot="none", quiet_s=0.3, timeout_s=20, activity=counter)
-restored = sbtk.restore(saved.set_id, to=target, yes=name)
+restored = sbtk.restore(saved.set_id, to=target)
 print(json.dumps([vars(result.stop) for result in (saved, restored)], default=str))
 """
 
@@ -145,7 +145,7 @@ def test_less_than_a_hundredth_of_the_data_goes_over_the_servers_link(network, v
             }  # fmt: skip
             done = subprocess.run(
                 [*network.prefix("server"), sys.executable, "-c", SERVER, source, tape, back,
-                 f"tgt:1/1:{array.control}", back],
+                 f"tgt:1/1:{array.control}"],
                 capture_output=True, text=True, check=False, env=environment,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr[-3000:]
