@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -14,6 +14,16 @@ STATES = ("volume-dirty", "log-open", "log-damaged", "hibernated")
 
 _RANK = {"info": 0, "warning": 1, "error": 2}
 _MAX_JOINED_CHARS = 400
+
+
+class _Row(NamedTuple):
+    """A row of the table, its columns in order; it becomes an event when it is told."""
+
+    severity: str
+    code: str
+    record: int
+    lcn: int
+    message: str
 
 
 class FindingList:
@@ -31,9 +41,9 @@ class FindingList:
     def __init__(self, emit: Listener = ignore) -> None:
         self._emit = emit
         self._emitted = 0
-        self._rows: list[Finding] = []
+        self._rows: list[_Row] = []
         self._row_of: dict[int, int] = {}
-        self._effects: list[Finding] = []
+        self._effects: list[_Row] = []
         self._told_at: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -43,21 +53,21 @@ class FindingList:
         self, severity: str, code: str, message: str, *, record: int = -1, lcn: int = -1
     ) -> None:
         """Keep one finding (``severity`` is ``info``, ``warning`` or ``error``)."""
-        finding = Finding(severity=severity, code=code, record=record, lcn=lcn, message=message)
+        row = _Row(severity, code, record, lcn, message)
         place = self._row_of.get(record)
         if record < 0 or code in STATES:
-            self._rows.append(finding)
+            self._rows.append(row)
         elif place is None:
             self._row_of[record] = len(self._rows)
-            self._rows.append(finding)
+            self._rows.append(row)
         else:
-            self._rows[place] = _join(self._rows[place], finding)
+            self._rows[place] = _join(self._rows[place], row)
         if record < 0:
-            self._tell(finding)
+            self._tell(row)
 
     def add_effect(self, severity: str, code: str, message: str, *, record: int) -> None:
         """Keep a finding that may follow from another: dropped if its record is explained."""
-        self._effects.append(Finding(severity=severity, code=code, record=record, message=message))
+        self._effects.append(_Row(severity, code, record, -1, message))
 
     def explain(self, record: int, by: int) -> None:
         """The row of record ``by`` tells what is wrong with ``record``."""
@@ -80,26 +90,26 @@ class FindingList:
             if effect.record not in self._told_at:
                 self.add(effect.severity, effect.code, effect.message, record=effect.record)
         self._effects.clear()
-        for finding in self._rows:
+        for row in self._rows:
             if self._emitted >= self.MAX_EMITTED:
                 break
-            if finding.record >= 0:
-                self._tell(finding)
+            if row.record >= 0:
+                self._tell(row)
         if not self._rows:
             return pa.Table.from_batches([], schema=FINDINGS)  # pa.array imports pandas
-        columns = [[getattr(row, field.name) for row in self._rows] for field in FINDINGS]
-        return pa.table(
-            [pa.array(column, field.type) for column, field in zip(columns, FINDINGS, strict=True)],
-            schema=FINDINGS,
-        )
+        columns = [
+            pa.array([row[place] for row in self._rows], field.type)
+            for place, field in enumerate(FINDINGS)
+        ]
+        return pa.table(columns, schema=FINDINGS)
 
-    def _tell(self, finding: Finding) -> None:
+    def _tell(self, row: _Row) -> None:
         if self._emitted < self.MAX_EMITTED:
             self._emitted += 1
-            self._emit(finding)
+            self._emit(Finding(**row._asdict()))
 
 
-def _join(one: Finding, other: Finding) -> Finding:
+def _join(one: _Row, other: _Row) -> _Row:
     """Both in one row; the sentences of a record do not grow without end."""
     first, second = one, other
     if _RANK[other.severity] > _RANK[one.severity]:
@@ -111,4 +121,4 @@ def _join(one: Finding, other: Finding) -> Finding:
         elif not message.endswith("; and more"):
             message += "; and more"
     lcn = first.lcn if first.lcn >= 0 else second.lcn
-    return replace(first, message=message, lcn=lcn)
+    return first._replace(message=message, lcn=lcn)

@@ -38,7 +38,7 @@ class _Bytes:
     def read_signed(self, at: I64, width: I64) -> I64:
         """Two's complement integers of 1 to 8 bytes each."""
         value = np.zeros(len(at), np.int64)
-        for i in range(8):
+        for i in range(int(width.max(initial=0))):
             some = np.flatnonzero(width > i)
             value[some] |= self.raw[at[some] + i].astype(np.int64) << (8 * i)
         unused = 64 - 8 * width

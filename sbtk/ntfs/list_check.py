@@ -109,15 +109,16 @@ def _compare(
     known = target < rows.record_count
     attached = np.zeros(len(target), np.bool_)
     attached[known] = owners.of_record[target[known]] == owner[known]
-    titles = _Titles(rows, owners)
-    _report_damaged(rows, owners, titles, findings)
-    if not attached.all():
-        pairs = np.unique(np.stack([owner[~attached], target[~attached]], axis=1), axis=0)
-        _report_missing(pairs, rows.record_count, owners, titles, findings)
     extension = rows["record"][rows["base"] >= 0].astype(np.int64)
     extension = extension[owners.of_record[extension] >= 0]
     base = owners.of_record[extension]
     unlisted = ~np.isin(extension, target[attached]) & ~np.isin(base, unread)
+    titles = _Titles(rows, owners)
+    _report_damaged(rows, owners, titles, findings)
+    if not attached.all():
+        pairs = np.unique(np.stack([owner[~attached], target[~attached]], axis=1), axis=0)
+        strays = set(extension[unlisted].tolist())
+        _report_missing(pairs, rows.record_count, owners, strays, titles, findings)
     _report_unlisted(base[unlisted], extension[unlisted], findings)
 
 
@@ -162,15 +163,16 @@ def _report_damaged(rows: Rows, owners: Owners, titles: _Titles, findings: Findi
 
 
 def _report_missing(
-    pairs: I64, record_count: int, owners: Owners, titles: _Titles, findings: FindingList
-) -> None:
+    pairs: I64, record_count: int, owners: Owners, strays: set[int], titles: _Titles,
+    findings: FindingList,
+) -> None:  # fmt: skip
     """Records that a list names and that are not its file's: the damaged one of the two tells."""
     missing: dict[int, list[int]] = {}
     for base, target in pairs.tolist():
         by = None
         if target < record_count:
             if owners.of_record[target] != target:
-                by = findings.teller(target)
+                by = target if target in strays else findings.teller(target)
             elif not titles.has_name(target):
                 by = target
         if by is None or by == base:
@@ -203,6 +205,7 @@ def _report_unlisted(base: I64, extension: I64, findings: FindingList) -> None:
                 f"it extends record {owner}, whose attribute list does not name it: it may be "
                 "stale", record=records[0],
             )  # fmt: skip
+            findings.explain(owner, by=records[0])
         else:
             findings.add(
                 "warning", "extension-unlisted",

@@ -63,11 +63,14 @@ def find_owners(rows: Rows, findings: FindingList) -> Owners:
             & (rows["sequence"][at] == rows["base_sequence"][extension_rows])
         )
         of_record[record[extension_rows[fits]]] = target[fits]
-        _report_orphans(rows, extension_rows[~fits], of_record, findings)
+        base_of = dict(zip(record[extension_rows].tolist(), target.tolist(), strict=True))
+        _report_orphans(rows, extension_rows[~fits], of_record, base_of, findings)
     return Owners(of_record, base_rows, bool(len(extension_rows)))
 
 
-def _report_orphans(rows: Rows, orphans: I64, of_record: I64, findings: FindingList) -> None:
+def _report_orphans(
+    rows: Rows, orphans: I64, of_record: I64, base_of: dict[int, int], findings: FindingList
+) -> None:
     """A row at each; but one at the base record where it is what is wrong, not its extensions."""
     columns = (rows[name][orphans].tolist() for name in ("record", "base", "base_sequence"))
     groups: dict[tuple[int, int], list[int]] = {}
@@ -77,7 +80,8 @@ def _report_orphans(rows: Rows, orphans: I64, of_record: I64, findings: FindingL
     for (base, sequence), records in groups.items():
         exists = base < rows.record_count
         by = known[base] if exists and of_record[base] != base else None
-        if by is None and exists and len(records) > 1:
+        became_extension = base in base_of and base_of[base] not in base_of
+        if by is None and exists and (len(records) > 1 or became_extension):
             by = base
         what = f"record {base}, which is no base record in use with sequence {sequence}"
         if by is None:

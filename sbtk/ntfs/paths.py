@@ -93,7 +93,7 @@ class PathBuilder:
         self._kernels.path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob)
         orphans = np.flatnonzero(up == UP_ORPHAN)
         self._report_orphans(record[orphans], parent[orphans], sequence_of)
-        self._report_cuts(record, parent, cut)
+        self._report_cuts(record, parent, up, cut)
         return text_array(path_offsets, blob)
 
     def _link(
@@ -123,7 +123,10 @@ class PathBuilder:
                 return
             folder = int(parent[names[0]])
             exists = folder < self._record_count
-            gone = exists and (sequence_of[folder] < 0 or self._first[folder] < 0)
+            nameless = exists and sequence_of[folder] >= 0 and self._first[folder] < 0
+            if nameless:
+                self._report_nameless(folder)
+            gone = nameless or (exists and sequence_of[folder] < 0)
             by = self._findings.teller(folder) if gone else None
             children = np.unique(record[names]).tolist()
             if by is None and exists and len(children) > 1:
@@ -131,7 +134,7 @@ class PathBuilder:
             shown = f"shown below $Orphans/{folder}"
             if by is None:
                 for number in children:
-                    self._findings.add(
+                    self._findings.add_effect(
                         "warning", "path-orphan",
                         f"its folder, record {folder}, is not in use, or is another file by now; "
                         f"it is {shown}", record=number,
@@ -143,17 +146,27 @@ class PathBuilder:
                 f"{len(children)}", record=by,
             )  # fmt: skip
 
-    def _report_cuts(self, record: I64, parent: I64, cut: U8) -> None:
-        for kind, code, what in (
-            (CUT_LOOP, "path-loop", "leads back to itself and not to the root"),
-            (CUT_LONG, "path-too-long", "has too long a path"),
-        ):
-            for row in np.flatnonzero(cut == kind):
-                self._findings.add(
-                    "warning", code,
-                    f"its folder, record {parent[row]}, {what}; it is shown below "
-                    f"$Orphans/{parent[row]}", record=int(record[row]),
-                )  # fmt: skip
+    def _report_nameless(self, record: int) -> None:
+        if self._findings.teller(record) is None:  # else that is why
+            self._findings.add("warning", "name-missing", "the file has no name", record=record)
+
+    def _report_cuts(self, record: I64, parent: I64, up: I32, cut: U8) -> None:
+        for row in np.flatnonzero(cut == CUT_LONG):
+            self._findings.add(
+                "warning", "path-too-long",
+                f"its folder, record {parent[row]}, has too long a path; it is shown below "
+                f"$Orphans/{parent[row]}", record=int(record[row]),
+            )  # fmt: skip
+        for rows in _loops(np.flatnonzero(cut == CUT_LOOP), up):
+            members = np.unique(record[rows]).tolist()
+            others = f" over {len(members) - 1} other folders" if len(members) > 1 else ""
+            self._findings.add(
+                "warning", "path-loop",
+                f"its folder, record {parent[rows[0]]}, leads back to it{others} and not to the "
+                "root; all of them are shown below $Orphans", record=members[0],
+            )  # fmt: skip
+            for member in members[1:]:
+                self._findings.explain(member, by=members[0])
 
     def of_files(self, record: I64, paths: pa.LargeStringArray) -> pa.ChunkedArray:
         """The path of each file (sorted record numbers): that of its first proper name.
@@ -186,9 +199,28 @@ class PathBuilder:
 
     def _name_nameless(self, records: I64) -> pa.LargeStringArray:
         for number in records[records >= SystemRecord.FIRST_USER].tolist():
-            if self._findings.teller(number) is None:  # else that is why
-                self._findings.add("warning", "name-missing", "the file has no name", record=number)
+            self._report_nameless(number)
         return text_of([f"$Orphans/{number}" for number in records])
+
+
+def _loops(rows: npt.NDArray[np.intp], up: I32) -> list[list[int]]:
+    """The rows on loops, those of each loop together."""
+    number: dict[int, int] = {}
+    loops: list[list[int]] = []
+    for start in rows.tolist():
+        walked, row = [], start
+        while row >= 0 and row not in number:
+            number[row] = len(loops)
+            walked.append(row)
+            row = int(up[row])
+        met = number.get(row, len(loops))
+        if met == len(loops):
+            loops.append(walked)
+        else:
+            for each in walked:
+                number[each] = met
+            loops[met] += walked
+    return loops
 
 
 def first_names(record: I64, namespace: U8, record_count: int) -> I32:

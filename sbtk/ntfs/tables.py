@@ -1,6 +1,8 @@
 """The tables that the rest of sbtk works on: their columns are contracts (DESIGN: Tables).
 
 Arrow in memory, Parquet on disk (one file a table, beside ``volume.json``), pandas at the surface.
+``streams`` holds every attribute of every file but $STANDARD_INFORMATION and $FILE_NAME: those are
+columns of ``files`` and rows of ``names``. $ATTRIBUTE_LIST has its row.
 """
 
 from __future__ import annotations

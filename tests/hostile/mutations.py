@@ -13,7 +13,7 @@ from tests.hostile.surgery import (
     value_place,
 )
 
-ATTRIBUTE_LIST, FILE_NAME, FIRST_USER_RECORD = 0x20, 0x30, 24
+ATTRIBUTE_LIST, FILE_NAME, BITMAP = 0x20, 0x30, 0xB0
 EXTREMES = {
     1: (0, 1, 2, 0x10, 0x41, 0x7F, 0x80, 0xF4, 0xFE, 0xFF),
     2: (0, 1, 7, 8, 0x10, 0x18, 0x1FE, 0x200, 0x3FF, 0x400, 0x7FFF, 0x8000, 0xFFF8, 0xFFFF),
@@ -122,6 +122,13 @@ def bit_flips(record: bytearray, rnd: random.Random) -> None:
         record[rnd.randrange(len(record))] ^= 1 << rnd.randrange(8)
 
 
+@on_record
+def zeroed_record(record: bytearray, rnd: random.Random) -> None:
+    """All of it, or all but its start: it looks like one that was never used."""
+    start = rnd.choice((0, 0, 0, 0x2A))
+    record[start:] = bytes(len(record) - start)
+
+
 def parents_in_a_circle(patient: Patient, rnd: random.Random) -> None:
     """Folders that are each other's parent, or their own."""
     ring = [rnd.choice((5, 64, 85, pick_record(patient, rnd))) for _ in range(rnd.randrange(1, 4))]
@@ -188,6 +195,20 @@ def attribute_list(patient: Patient, rnd: random.Random) -> None:
     patient.write(lcn * 1024, bytes(page))
 
 
+def mft_bitmap(patient: Patient, rnd: random.Random) -> None:
+    """Bits of $MFT's own bitmap turned over, or bytes of it set or cleared."""
+    record = patient.record(0)
+    found = next(a for a in attributes(record) if a.attribute_type == BITMAP)
+    at, _ = pairs_place(record, found)
+    count_bytes, lcn_bytes = record[at] & 15, record[at] >> 4
+    lcn = int.from_bytes(record[at + 1 + count_bytes : at + 1 + count_bytes + lcn_bytes], "little")
+    page = bytearray(patient.content[lcn * 1024 : lcn * 1024 + len(patient.places) // 8 + 2])
+    for _ in range(rnd.randrange(1, 4)):
+        place = rnd.randrange(len(page))
+        page[place] = rnd.choice((0, 0xFF, page[place] ^ 1 << rnd.randrange(8)))
+    patient.write(lcn * 1024, bytes(page))
+
+
 def boot_sector(patient: Patient, rnd: random.Random) -> None:
     boot = bytearray(patient.content[:512])
     for _ in range(rnd.randrange(1, 3)):
@@ -207,8 +228,10 @@ def zeroed_range(patient: Patient, rnd: random.Random) -> None:
     patient.write(at, bytes(rnd.choice((1, 512, 4096, 65536))))
 
 
-ON_RECORDS: tuple[Mutation, ...] = (header_field, attribute_field, run_list, file_name, bit_flips)
+ON_RECORDS: tuple[Mutation, ...] = (
+    header_field, attribute_field, run_list, file_name, bit_flips, zeroed_record,
+)  # fmt: skip
 ON_VOLUMES: tuple[Mutation, ...] = (
     *ON_RECORDS, parents_in_a_circle, bases_in_a_circle, swapped_records, torn_record,
-    attribute_list, boot_sector, random_bytes, zeroed_range,
+    attribute_list, mft_bitmap, boot_sector, random_bytes, zeroed_range,
 )  # fmt: skip

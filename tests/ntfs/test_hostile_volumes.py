@@ -128,7 +128,7 @@ def test_folders_that_are_each_others_parent(scan_volume: Scanner) -> None:
         5: ".", A: "$Orphans/25/a", B: "$Orphans/24/b", C: "$Orphans/25/a/c",
         27: "$Orphans/27/self",
     }  # fmt: skip
-    assert findings(tables) == [("path-loop", A), ("path-loop", B), ("path-loop", 27)]
+    assert findings(tables) == [("path-loop", A), ("path-loop", 27)]
 
 
 @pytest.mark.parametrize(("parent", "sequence"), [(40, 1), (1 << 47, 1), (B, 9)])
