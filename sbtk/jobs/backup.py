@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sbtk.device.location import find_ntfs, open_device, parse
-from sbtk.errors import TargetError
+from sbtk.errors import TargetError, UsageError
 from sbtk.events import Finding, Listener, ignore
 from sbtk.jobs.control import Control
 from sbtk.jobs.counting import CountingDevice
@@ -78,6 +78,14 @@ class BackupOptions:
     on_error: OnError = OnError.STOP
     yes: str = ""
     calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        """Take the words ``"warn"``, ``"skip"``, ... for what they mean."""
+        try:
+            object.__setattr__(self, "health", Health(self.health))
+            object.__setattr__(self, "on_error", OnError(self.on_error))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run_start`` and the journal."""
@@ -217,8 +225,8 @@ class _Backup:
             digests=_digests(session.limits, options.digests),
             facts=facts,
         )
-        check_plan(plan)
         prepared.require_room(plan)
+        check_plan(plan)
         for item in plan.notes.get("findings", ()):
             self.run.emit(Finding(**{key: item[key] for key in _FINDING_FIELDS}))
         self.run.emit(plan_event(plan, options.calibration, volume.tables))

@@ -59,10 +59,7 @@ def reason_of(sense: bytes) -> Reason | None:
     inner: SenseData = told[-1]
     keys = tuple(item.key for item in told)
     full = any(
-        item.key == codes.VOLUME_OVERFLOW
-        or item.code in _FULL_CODES
-        or (item.eom and item.key not in (codes.NO_SENSE,))
-        for item in told
+        item.key == codes.VOLUME_OVERFLOW or item.code in _FULL_CODES or item.eom for item in told
     )
     unreadable = any(
         item.key == codes.MEDIUM_ERROR and item.code in _SOURCE_READ_CODES for item in told
@@ -97,10 +94,19 @@ def failed_segment(plan: Plan, command: int, error: CheckConditionError) -> int:
         return -1
     rows = segment_range(plan, command)
     row = rows.start + error.segments_done
+    reason = reason_of(error.sense)
+    if plan.kind == "backup" and reason is not None and reason.unreadable and reason.lba:
+        # A manager may read several segments at once; the block tells which one it was.
+        at = reason.lba * plan.geometry.block_bytes
+        start = plan.segments.origin_bytes[rows]
+        moves = np.isin(base_type(plan.segments.type_code[rows]), MOVING_TYPES)
+        holds = moves & (start <= at) & (at < start + plan.segments.length_bytes[rows])
+        if holds.any():
+            return rows.start + int(np.flatnonzero(holds)[0])
     if row >= rows.stop:
         return -1
-    moves = base_type(plan.segments.type_code[row : row + 1])[0] in MOVING_TYPES
-    return row if moves or plan.kind == "verify" else -1
+    moving = base_type(plan.segments.type_code[row : row + 1])[0] in MOVING_TYPES
+    return row if moving or plan.kind == "verify" else -1
 
 
 def explain(

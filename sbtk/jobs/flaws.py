@@ -20,16 +20,20 @@ from sbtk.plan.model import (
 )
 
 
-def with_zeros(plan: Plan, bad: Ranges, *, keep: int) -> Plan:
+def with_zeros(plan: Plan, bad: Ranges, *, keep: int) -> tuple[Plan, int]:
     """The plan with the bytes of one range of the source sent as zeros.
 
     Args:
         plan: a backup plan.
         bad: one range of the LUN, inside one piece.
-        keep: lists that were carried out: they must come out the same.
+        keep: lists that were carried out.
+
+    Returns:
+        The plan, and how many of those lists are the same in it: the next one is carried out
+        next. On a disk the host's write of the zeros may belong in front of an earlier one.
 
     Raises:
-        JobError: they do not; or a mirror, which has no place for bytes of the host.
+        JobError: a mirror, which has no place for bytes of the host.
     """
     pieces, zeros = _split(plan, int(bad.start_bytes[0]), int(bad.length_bytes[0]))
     inline = np.concatenate([plan.inline, np.zeros(zeros, np.uint8)])
@@ -50,22 +54,23 @@ def with_zeros(plan: Plan, bad: Ranges, *, keep: int) -> Plan:
         plan, pieces=pieces, segments=segments, commands=commands, fetches=fetches,
         inline=inline, owners=None, selected=_without(plan.selected, bad),
     )  # fmt: skip
-    first = int(plan.commands.first_segment[keep])
-    same = (
-        np.array_equal(
-            made.commands.first_segment[: keep + 1], plan.commands.first_segment[: keep + 1]
-        )
-        and np.array_equal(
-            made.segments.archive_start_bytes[:first], plan.segments.archive_start_bytes[:first]
-        )
-        and np.array_equal(made.segments.length_bytes[:first], plan.segments.length_bytes[:first])
-    )
-    if not same:
-        raise JobError(
-            "the plan cannot be changed behind the lists that were carried out",
-            hint="Back up again with an exclusion for the damaged files",
-        )
-    return made
+    return made, min(keep, _same_commands(plan, made))
+
+
+def _same_commands(old: Plan, new: Plan) -> int:
+    """How many commands two plans begin with alike."""
+    most = min(len(old.commands), len(new.commands))
+    first, other = old.commands.first_segment[: most + 1], new.commands.first_segment[: most + 1]
+    kinds = old.commands.kind[:most] == new.commands.kind[:most]
+    bounds = (first == other)[1:] & kinds
+    same = most if bounds.all() else int(np.argmin(bounds))
+    rows = int(first[same])
+    alike = np.ones(rows, np.bool_)
+    for name in ("type_code", "archive_start_bytes", "length_bytes"):
+        alike &= getattr(old.segments, name)[:rows] == getattr(new.segments, name)[:rows]
+    if not alike.all():
+        same = int(np.searchsorted(first, int(np.argmin(alike)), side="right")) - 1
+    return same
 
 
 def _split(plan: Plan, start_bytes: int, length_bytes: int) -> tuple[Pieces, int]:

@@ -101,13 +101,18 @@ class Journal:
         self._line({"ended": command})
         self.first_open = command + 1
 
-    def replace(self, plan: Plan, digests: NDArray[np.uint8]) -> None:
-        """Go on with another plan whose lists so far are the same.
+    def replace(self, plan: Plan, digests: NDArray[np.uint8], first_open: int) -> None:
+        """Go on with another plan whose first lists are the same.
 
         Args:
             plan: the plan.
             digests: (segments, 32) uint8 of it, zeros where there are none yet.
+            first_open: lists that are the same, and have ended.
         """
+        self.close()
+        ended = "".join(json.dumps({"ended": item}) + "\n" for item in range(first_open))
+        (self._folder / LISTS_NAME).write_text(ended)
+        self.first_open = first_open
         for name, content in ((PLAN_NAME, to_bytes(plan)), (DIGESTS_NAME, digests.tobytes())):
             temporary = self._folder / f"{name}.new"
             temporary.write_bytes(content)

@@ -79,9 +79,7 @@ class Session:
     def moved(self) -> tuple[int, int]:
         """Bytes that the embedded mover's units count as read and as written."""
         counters = self.counters
-        return sum(item.read_bytes for item in counters), sum(
-            item.write_bytes for item in counters
-        )
+        return sum(item.read_bytes for item in counters), sum(item.write_bytes for item in counters)
 
     @property
     def sent(self) -> CommandCount:

@@ -144,7 +144,7 @@ class SetDevice:
         self._archive = known.rows.archive_start_bytes[own][order]
         self._known, self._unit = known, unit
         self._lock = threading.Lock()
-        self._record: tuple[int, int, bytes] = (-1, 0, b"")
+        self._record: tuple[int, int, bytes] = (-2, 0, b"")  # before none
         self.read_bytes = 0
 
     @property

@@ -215,13 +215,13 @@ class _Work:
         self._flaws.append((int(bad.start_bytes[0]), int(bad.length_bytes[0])))
         self._tell_flaw(plan, bad)
         self._run.flawed = True
-        replaced = with_zeros(plan, bad, keep=command)
+        replaced, command = with_zeros(plan, bad, keep=command)
         runner = self._new_runner(replaced)
         kept = int(plan.commands.first_segment[command])
         runner.digests[:kept] = self._runner.digests[:kept]
         runner.has_digest[:kept] = self._runner.has_digest[:kept]
         self._runner = runner
-        self._journal.replace(replaced, runner.digests)
+        self._journal.replace(replaced, runner.digests, command)
         self._back_to(replaced, command)
         return True
 

@@ -106,9 +106,23 @@ class ReadOnlyLun:
         except SnapshotError as error:
             raise check(codes.HARDWARE_ERROR, codes.INTERNAL_TARGET_FAILURE) from error
         except DeviceReadError as error:
+            first = lba + self._first_unreadable(offset_bytes, buffer)
             raise check(
-                codes.MEDIUM_ERROR, codes.UNRECOVERED_READ_ERROR, information=lba
+                codes.MEDIUM_ERROR, codes.UNRECOVERED_READ_ERROR, information=first
             ) from error
+
+    def _first_unreadable(self, offset_bytes: int, buffer: memoryview) -> int:
+        """The first block of a failed read that fails by itself (SBC-3 4.18.1), by halving."""
+        low, high = 0, len(buffer) // self.block_bytes
+        while high - low > 1:
+            middle = (low + high) // 2
+            start, end = low * self.block_bytes, middle * self.block_bytes
+            try:
+                self._device.read_into(offset_bytes + start, buffer[start:end])
+                low = middle
+            except DeviceReadError:
+                high = middle
+        return low
 
     def write_blocks(self, lba: int, data: memoryview) -> None:  # noqa: ARG002 - all disks' face
         """Refuse: 7/2700h."""

@@ -39,7 +39,7 @@ def disk(folder: Path, name: str = "archive.img", size_bytes: int = 640 * MIB) -
 
 def back_up(source: Path | str, to: str, **options: Any) -> JobResult:
     """A backup of an image that nobody writes to."""
-    chosen = {"snapshot": "none", "quiet_s": 0.01, "paging_files": True, **options}
+    chosen = {"snapshot": "none", "quiet_s": 0.01, "timeout_s": 60, "paging_files": True, **options}
     return sbtk.backup(source, to=to, **chosen)
 
 

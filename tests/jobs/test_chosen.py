@@ -125,7 +125,7 @@ def test_extract(layout, medium, tmp_path):
     rows = {
         path: row
         for path, row in rows_of("zoo").items()
-        if "sha256" in row and path.startswith("compressed/") or path in big_files("zoo", 3)
+        if ("sha256" in row and path.startswith("compressed/")) or path in big_files("zoo", 3)
     }
     result = sbtk.extract(backed.set_id, list(rows), to=tmp_path / "out")
     assert result.failed == ()

@@ -153,9 +153,7 @@ def test_a_tape_that_fills_up(tmp_path):
 def test_a_disk_that_fills_up(tmp_path):
     mount = tmp_path / "small"
     mount.mkdir()
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount], check=True
-    )
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount], check=True)
     try:
         thin = disk(mount, size_bytes=128 * MIB)
         with pytest.raises(MediumFullError, match="is full after") as caught:
@@ -178,8 +176,9 @@ def test_another_tape_in_the_drive(tmp_path):
 
 
 def test_a_cartridge_that_does_not_exist(tmp_path):
-    with pytest.raises(LocationNotFoundError, match="tape create"):
+    with pytest.raises(LocationNotFoundError, match="there is no cartridge") as caught:
         back_up(volume("tiny").image, f"tape:{tmp_path}/none.tape")
+    assert "sbtk tape create" in one_line(caught.value)
 
 
 def test_a_source_that_changes_meanwhile(tmp_path):

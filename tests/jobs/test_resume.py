@@ -1,0 +1,126 @@
+"""A killed job goes on at its first unfinished list, or fails with the reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import sbtk
+from sbtk.errors import JobError
+from sbtk.events import ListDone
+from tests.corpus import volume
+from tests.jobs.jobs import assert_clusters_equal, assert_mounts_equal, back_up, disk, tape
+from tests.jobs.test_safety import catalog_sets, sets_on
+
+KILLED = """
+import os, sys
+import sbtk
+verb, name, to, at, limits = sys.argv[1:]
+def emit(event):
+    if event.kind == "list_done" and event.command == int(at):
+        os.kill(os.getpid(), 9)
+if verb == "backup":
+    sbtk.backup(name, to=to, snapshot="none", quiet_s=0.01, timeout_s=60, paging_files=True,
+                limits=sbtk.limits("spc", max_segments=int(limits)), emit=emit)
+else:
+    sbtk.restore(name, to=to, limits=sbtk.limits("spc", max_segments=int(limits)), emit=emit)
+"""
+
+
+def killed(verb: str, name: str, to: str, at: int, segments: int = 300) -> None:
+    """Run a job in a process that is killed behind list ``at``."""
+    words = [sys.executable, "-c", KILLED, verb, name, to, str(at), str(segments)]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("medium", ["tape", "disk"])
+def test_a_killed_backup_goes_on(medium, at, tmp_path):
+    to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
+    killed("backup", str(volume("zoo").image), to, at)
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+    assert catalog_sets() == []
+    done: list[int] = []
+    result = sbtk.resume(
+        "last", emit=lambda event: done.append(event.command) if isinstance(event, ListDone) else 0
+    )
+    assert result.stop.status == "done"
+    assert at <= done[0] <= at + 1  # the line of the list that ended last may not be written
+    assert sbtk.verify(result.set_id).sound
+    out = tmp_path / "out.img"
+    assert sbtk.restore(result.set_id, to=out, check_digests=True).sound
+    assert_clusters_equal("zoo", out)
+    assert_mounts_equal("zoo", out)
+
+
+@pytest.mark.parametrize("medium", ["tape", "disk"])
+def test_a_killed_restore_goes_on(medium, tmp_path):
+    to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
+    made = back_up(volume("zoo").image, to)
+    out = tmp_path / "out.img"
+    killed("restore", made.set_id, str(out), 3)
+    result = sbtk.resume("last")
+    assert result.stop.status == "done"
+    assert_clusters_equal("zoo", out)
+    assert_mounts_equal("zoo", out)
+
+
+def test_a_source_that_was_written_to_is_not_resumed(tmp_path):
+    image = tmp_path / "live.img"
+    shutil.copyfile(volume("zoo").image, image)
+    image.chmod(0o644)
+    killed("backup", str(image), tape(tmp_path), 2)
+    with image.open("r+b") as file:
+        file.seek(1 << 20)
+        file.write(b"changed")
+    with pytest.raises(JobError, match="written to since"):
+        sbtk.resume("last")
+    assert catalog_sets() == []
+
+
+def test_a_tape_with_something_else_on_it_is_not_resumed(tmp_path):
+    to = tape(tmp_path)
+    killed("backup", str(volume("zoo").image), to, 4)
+    path = Path(to.removeprefix("tape:"))
+    for item in tmp_path.glob("a.tape*"):
+        item.unlink()
+    tape(tmp_path)
+    with pytest.raises(JobError, match="does not hold"):
+        sbtk.resume("last")
+    assert path.exists()
+
+
+def test_what_has_ended_is_not_resumed(tmp_path):
+    back_up(volume("tiny").image, tape(tmp_path))
+    with pytest.raises(JobError, match="has ended"):
+        sbtk.resume("last")
+
+
+def test_ctrl_c_aborts_the_copy(tmp_path):
+    """SIGINT at the command line: code 3, the copy aborted, no set."""
+    to = tape(tmp_path)
+    words = [sys.executable, "-m", "sbtk", "backup", volume("zoo").image, "--to", to,
+             "--snapshot", "none", "--quiet-s", "0.01", "--profile", "spc,max_segments=1",
+             "--json"]  # fmt: skip
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=dict(os.environ))  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"list_done"' in line:
+            break
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert said == "sbtk: cancelled\n"
+    assert time.monotonic() - began < 30
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+    assert catalog_sets() == []
