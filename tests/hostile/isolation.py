@@ -70,6 +70,11 @@ def scan_with(name: str, record: int, damage: Callable[[bytearray], None]) -> Ta
         patient.heal()
 
 
+def scanned(patient: Patient) -> Tables:
+    """Tables of the volume as it is."""
+    return scan(patient.device, source="x", threads=1)
+
+
 def without(table: pa.Table, records: set[int]) -> pa.Table:
     """Rows of a table that belong to no record of a set."""
     keep = pc.invert(pc.is_in(table["record"], pa.array(sorted(records), pa.uint64())))

@@ -248,3 +248,42 @@ def test_extensions_that_no_list_names_are_one_row(scan_volume: Scanner) -> None
     made = spread(3)
     made.put(A, b.plain_file(A, "big", b.nonresident(b.DATA, [(100, 4)])))
     assert findings(scan_volume(made)) == [("extension-unlisted", A)]
+
+
+def test_a_base_record_that_turned_into_an_extension_is_one_row(scan_volume: Scanner) -> None:
+    """Its own extensions do follow it; what is wrong is its reference."""
+    made = spread(1)
+    raw = bytearray(made.records[A])
+    raw[0x20:0x28] = b"\xff" * 8
+    tables = scan_volume(made.put(A, bytes(raw)))
+    assert findings(tables) == [("extension-orphan", A)]
+
+
+def test_an_extension_that_went_to_another_file_is_one_row(scan_volume: Scanner) -> None:
+    made = spread(3).put(B, b.plain_file(B, "other", b.nonresident(b.DATA, [(200, 1)])))
+    raw = bytearray(made.records[41])
+    raw[0x20] = B
+    tables = scan_volume(made.put(41, bytes(raw)))
+    assert findings(tables) == [("extension-missing", 41)]
+    message = tables.findings["message"][0].as_py()
+    assert 'part of record 30 ("big")' in message
+    assert "extends record 31" in message
+
+
+def test_a_list_that_names_the_wrong_record_is_one_row(scan_volume: Scanner) -> None:
+    """The record that it named before is found all the same, and is not called stale."""
+    made = spread(1)
+    raw = made.records[A].replace(b.list_entry(b.DATA, 40, lowest_vcn=4),
+                                  b.list_entry(b.DATA, B, lowest_vcn=4))  # fmt: skip
+    assert raw != made.records[A]
+    made.put(B, b.plain_file(B, "other"))
+    tables = scan_volume(made.put(A, raw))
+    assert findings(tables) == [("extension-missing", A)]
+    assert len(runs(tables, A)) == 2
+
+
+def test_a_folder_without_a_name_tells_of_what_is_in_it(scan_volume: Scanner) -> None:
+    made = volume().put(A, b.record(A, [b.standard_information()], flags=3))
+    tables = scan_volume(made.put(40, b.plain_file(40, "f", parent=A)))
+    assert findings(tables) == [("name-missing", A)]
+    assert paths(tables)[40] == "$Orphans/30/f"
