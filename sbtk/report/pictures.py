@@ -68,7 +68,8 @@ def _snapshot_marks(log: RunLog, first: Fields, x: Scale) -> list[str]:
         torn = fate["action"] == "torn"
         left = at_s < x.top / 2
         place = x(at_s) + (5 if left else -5)
-        text = "snapshot torn, dropped" if torn else "snapshot"
+        name = "watched from here" if made["provider"] == "none" else "snapshot"
+        text = f"{name}: torn, dropped" if torn else name
         body.append(line(x(at_s), 26, x(at_s), 200, "mark bad" if torn else "mark"))
         body.append(label(place, 36, text, "strong", "start" if left else "end"))
     return body

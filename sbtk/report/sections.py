@@ -103,7 +103,18 @@ def what(log: RunLog, manifest: dict[str, Any]) -> Parts:
         ]  # fmt: skip
     if log.verb == "backup" and plan:
         facts.append(("Digests", "made by the data mover" if plan["digests"] else "none"))
+        facts += _choice(log.start["options"])
     return [_facts(facts), *_not_plain(manifest.get("not_plain", []))]
+
+
+def _choice(options: Fields) -> list[tuple[str, str]]:
+    """What was chosen and what not, where that is less than everything."""
+    left_out = [] if options.get("paging_files", True) else ["paging files"]
+    left_out += options.get("exclude", [])
+    return [
+        ("Only", safe(", ".join(options.get("include", [])))),
+        ("Left out", f"data of {safe(', '.join(left_out))}" if left_out else ""),
+    ]
 
 
 def _volume(volume: dict[str, Any]) -> str:
@@ -143,6 +154,8 @@ def paths(log: RunLog) -> Parts:
         return []
     rows = path_rows(stop)
     total = sum(count for _, count in rows)
+    if not total:
+        return ["<p>No bytes were moved, read or sent.</p>"]
     data = stop["host_data_bytes"]
     sentence = (
         f"{format_bytes(data)} of file data went through this server."
@@ -181,7 +194,12 @@ def quiet(log: RunLog, manifest: dict[str, Any]) -> Parts:
     last = log.quiet[-1]
     held = [item for item in log.snapshots if item["action"] == "held"]
     torn = sum(item["action"] == "torn" for item in log.snapshots)
-    if held:
+    if held and held[-1]["provider"] == "none":
+        sentence = (
+            f"Nothing was written for {last['quiet_s']:g} s. There is no snapshot: the source "
+            f"itself was copied, and watched to the end."
+        )
+    elif held:
         sentence = (
             f"Nothing was written for {last['quiet_s']:g} s; the snapshot was taken then, and the "
             f"counter had not moved when it was there."

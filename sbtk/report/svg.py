@@ -89,7 +89,7 @@ class Scale:
 
 
 def ticks(top: float, most: int = 6) -> list[float]:
-    """Round values from 0 to ``top``, at most ``most`` steps of 1, 2 or 5 times a power of ten."""
+    """Round values from 0 to ``top``: at most ``most`` (3 or more) steps of 1, 2, 5, 10, 20, ..."""
     if top <= 0 or not math.isfinite(top):
         return [0.0]
     power = 10.0 ** math.floor(math.log10(top / most))

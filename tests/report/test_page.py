@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sbtk.errors import JobError
-from sbtk.events import Finding, QuietSample
+from sbtk.events import Finding, QuietSample, SnapshotStep
 from sbtk.report import run_log
 from sbtk.report.page import render
 from sbtk.report.pictures import _rates
@@ -88,6 +88,17 @@ def test_a_backup_is_told_whole():
     ):  # fmt: skip
         assert words in page.text, words
     assert page.tags.count("svg") == 4
+
+
+def test_what_was_left_out_is_said():
+    options = {"include": ["Documents/**"], "exclude": ["*.tmp", "<b>"], "paging_files": False}
+    events = [dataclasses.replace(runs.start(), options=options), runs.plan(), runs.stop()]
+    text = page_of(events).text
+    assert "Only Documents/**" in text
+    assert "Left out data of paging files, *.tmp, <b>" in text
+    options = {"include": [], "exclude": [], "paging_files": True}
+    events[0] = dataclasses.replace(runs.start(), options=options)
+    assert "Left out" not in page_of(events).text
 
 
 def test_every_picture_is_well_formed_and_has_text_in_its_place():
@@ -172,6 +183,25 @@ def test_a_run_that_failed_proves_nothing(status, words):
     assert "was not read back" not in page.text
 
 
+def test_a_run_that_moved_nothing_has_no_picture_of_it():
+    figures = ("moved_bytes", "metadata_bytes", "command_bytes", "inline_bytes")
+    stop = runs.stop("restore", "failed", message="no", **dict.fromkeys(figures, 0))
+    page = page_of([runs.start("restore", "set-1", "/luns/a.img"), stop])
+    assert "No bytes were moved, read or sent" in page.text
+    assert page.tags.count("svg") == 0
+
+
+def test_no_snapshot_is_not_called_one():
+    events = [
+        dataclasses.replace(event, provider="none") if isinstance(event, SnapshotStep) else event
+        for event in runs.wait(torn=False)
+    ]
+    page = page_of([runs.start(), *events, runs.stop()])
+    assert "There is no snapshot: the source itself was copied, and watched to the end" in page.text
+    assert "watched from here" in page.text
+    assert "snapshot was taken" not in page.text
+
+
 def test_a_wait_that_failed_says_so():
     page = page_of([runs.start(), *runs.wait(90.0, torn=False)[:-2], runs.stop(status="failed")])
     assert "It did not fall quiet within 80 s" in page.text
@@ -232,7 +262,7 @@ def test_the_throughput_picture_shows_every_byte(rows):
         assert shown == pytest.approx(sum(carried for _, _, carried in rows), rel=1e-3)
 
 
-@given(st.floats(1e-9, 1e15), st.integers(2, 8))
+@given(st.floats(1e-9, 1e15), st.integers(3, 8))
 def test_ticks_are_few_round_and_reach_the_end(top, most):
     values = ticks(top, most)
     assert values[0] == 0
