@@ -11,7 +11,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Protocol
 
 from sbtk.errors import RemoteScsiError, SbtkError, TransportError
@@ -241,8 +240,7 @@ class Session:
         )
         with self._connection.send_lock:
             with self._lock:
-                numbered = replace(
-                    pdu,
+                numbered = pdu.changed(
                     status_sn=self._status_sn,
                     expected_command_sn=self._expected_command_sn,
                     max_command_sn=self._max_command_sn,

@@ -7,7 +7,7 @@ moving the bytes is the transport's work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
@@ -48,7 +48,7 @@ class Pdu(Layout):
 
     def with_data(self, data_bytes: int) -> Self:
         """The same header for a data segment of this length."""
-        return replace(self, data_bytes=data_bytes)
+        return self.changed(data_bytes=data_bytes)
 
     @property
     def ahs_bytes(self) -> int:

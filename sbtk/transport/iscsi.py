@@ -337,8 +337,7 @@ class IscsiSession:
                     raise TransportError(f"{self.endpoint}: {self._failure}")
                 self._lock.wait()
             self._task_tag = tag = (self._task_tag + 1) % iscsi.RESERVED_TAG
-            task.request = replace(
-                task.request,
+            task.request = task.request.changed(
                 initiator_task_tag=tag,
                 command_sn=self._command_sn,
                 expected_status_sn=self._expected_status_sn,
