@@ -236,9 +236,9 @@ class Tables:
             return self._table(table).select(list(names))
         return read_table(self._folder / f"{table}.parquet", SCHEMAS[table], names)
 
-    def with_findings(self, findings: pa.Table) -> Tables:
-        """The same tables with other findings."""
-        held = {**self._held, "findings": findings}
+    def replaced(self, **tables: pa.Table) -> Tables:
+        """The same volume with other tables under these names."""
+        held = self._held | tables
         return Tables(self.volume, **held, bitmap=self.bitmap, folder=self._folder)
 
     def _table(self, name: str) -> pa.Table:

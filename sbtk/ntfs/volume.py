@@ -228,7 +228,7 @@ class Volume:
         own = FindingList(self._emit)
         for finding in opened.findings:
             own.add(finding.severity, finding.code, finding.message)
-        return tables.with_findings(pa.concat_tables([own.finish(), tables.findings]))
+        return tables.replaced(findings=pa.concat_tables([own.finish(), tables.findings]))
 
     def _explained(self, error: NotNtfsError | VolumeDamagedError) -> SbtkError:
         """The error of a scan with the volume's name, and the cut where that is the reason."""

@@ -244,7 +244,7 @@ def change(tables, name, values):
     column = tables.extents.schema.get_field_index(name)
     field = tables.extents.schema.field(column)
     extents = tables.extents.set_column(column, field, pa.array(values, field.type))
-    return type(tables)(**{**tables.__dict__, "extents": extents})
+    return tables.replaced(extents=extents)
 
 
 @pytest.mark.parametrize(
