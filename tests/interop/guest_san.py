@@ -193,7 +193,7 @@ def backup_on_lio(source: str, target: str, volume: bytes) -> dict[str, object]:
         disk.flush()
         saved = sbtk.backup(
             source, to=target, snapshot="none", quiet_s=0.3, timeout_s=30,
-            activity="lio:fileio_10/lab0", yes=target_name(target),
+            activity="/run/lio0", yes=target_name(target),
         )  # fmt: skip
         disk.write(0, bytes(len(volume)))
         disk.flush()

@@ -58,6 +58,7 @@ def report(tmp_path_factory):
         assert isinstance(san, San)
         found = run_in_guest(
             __file__.replace("test_san_guest", "guest_san"), folder,
+            timeout_s=500,
             arguments=(str(san.port), san.iqn, "guest", "a secret of twelve", str(volume)),
         )  # fmt: skip
     return found | {"want_sums": sums}
