@@ -94,16 +94,13 @@ def tell(
         SbtkError: a job failed.
     """
     place = _own_folder(folder)
-    with _own_state(place / STATE):
-        story = _Story(place, say, emit)
-        story.begin()
-        story.back_up(quiet_s, timeout_s)
-        story.restore()
-        story.plain_tar()
-        story.verify()
-        story.damage()
-        story.extract()
-        report = story.report()
+    try:
+        with _own_state(place / STATE):
+            report = _Story(place, say, emit).tell(quiet_s, timeout_s)
+    except BaseException:
+        if folder is None:
+            shutil.rmtree(place)
+        raise
     if folder is None:
         for name in (MEDIA, STATE):
             shutil.rmtree(place / name)
@@ -153,6 +150,17 @@ class _Story:
         self._busy_content = b""
         self._later_writes = 0
         self._clock_s = time.monotonic()
+
+    def tell(self, quiet_s: float, timeout_s: float) -> Path:
+        """All steps; the report of the backup."""
+        self.begin()
+        self.back_up(quiet_s, timeout_s)
+        self.restore()
+        self.plain_tar()
+        self.verify()
+        self.damage()
+        self.extract()
+        return self.report()
 
     def _done(self, name: str, did: str, proved: str = "") -> None:
         now_s = time.monotonic()
@@ -263,7 +271,7 @@ class _Story:
         self._done(
             "verify",
             f"{format_bytes(sum(check.checked_bytes for check in checks))} read back, in "
-            f"{plural(pieces, 'piece')} by {' and '.join(sorted({c.method for c in checks}))}",
+            f"{plural(pieces, 'piece')}, by the {' and the '.join({c.method for c in checks})}",
             f"no difference, with {format_bytes(result.stop.host_data_bytes)} of file data through "
             f"this server",
         )

@@ -88,6 +88,20 @@ def test_a_folder_that_holds_something_is_left_alone(capsys, tmp_path):
     assert ended.code == 11
 
 
+def test_a_demo_that_fails_leaves_no_temporary_folder(capsys, monkeypatch, tmp_path, state_dir):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(story, "BURST_S", 5.0)
+    whole = story.tell
+    in_haste = {"quiet_s": 0.5, "timeout_s": 1.0}
+    monkeypatch.setattr(story, "tell", lambda *a, **k: whole(*a, **in_haste, **k))
+    ended = run(capsys, "demo")
+    assert ended.code == 40  # the workstation did not pause
+    assert ended.lines[0].startswith("sample")
+    assert len(ended.lines) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert settings().state_dir == state_dir
+
+
 # -- proofs that can fail ----------------------------------------------------------------------
 
 
