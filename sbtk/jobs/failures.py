@@ -102,7 +102,7 @@ def failed_segment(plan: Plan, command: int, error: CheckConditionError) -> int:
         moves = np.isin(base_type(plan.segments.type_code[rows]), MOVING_TYPES)
         holds = moves & (start <= at) & (at < start + plan.segments.length_bytes[rows])
         if holds.any():
-            return rows.start + int(np.flatnonzero(holds)[0])
+            return int(rows.start + np.flatnonzero(holds)[0])
     if row >= rows.stop:
         return -1
     moving = base_type(plan.segments.type_code[row : row + 1])[0] in MOVING_TYPES

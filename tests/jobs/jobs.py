@@ -85,7 +85,9 @@ def allocated(name: str) -> tuple[list[tuple[int, int]], int]:
     order = np.argsort(start, kind="stable")
     merged = runs.union(start[order], length[order])
     size = info.cluster_bytes
-    found = [(int(a) * size, int(b) * size) for a, b in zip(merged.lcn, merged.clusters)]
+    found = [
+        (int(a) * size, int(b) * size) for a, b in zip(merged.lcn, merged.clusters, strict=True)
+    ]
     boot = info.sector_bytes
     return [(0, boot), *found, (info.total_sectors * boot, boot)], info.total_sectors * boot + boot
 

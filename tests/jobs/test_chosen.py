@@ -57,7 +57,7 @@ def test_chosen_files_on_a_scratch_lun(layout, medium, tmp_path):
         for path in others:
             runs = opened.runs_of(opened.find(path).row)
             size = opened.info.cluster_bytes
-            for lcn, clusters in zip(runs.lcn.tolist(), runs.clusters.tolist()):
+            for lcn, clusters in zip(runs.lcn.tolist(), runs.clusters.tolist(), strict=True):
                 if lcn >= 0:
                     assert not any(data[lcn * size : (lcn + clusters) * size]), path
 

@@ -22,7 +22,7 @@ from sbtk.errors import (
     TargetError,
     VolumeUnfitError,
 )
-from sbtk.events import Finding, ListDone
+from sbtk.events import Event, Finding, ListDone
 from sbtk.jobs.control import Control
 from sbtk.jobs.medium import find_sets
 from sbtk.jobs.session import open_medium
@@ -73,7 +73,7 @@ def test_a_target_that_holds_a_volume_is_asked_for_its_name(layout, tmp_path):
     held.chmod(0o644)
     before = held.read_bytes()
     for wrong in ("", "other.img"):
-        with pytest.raises(NotConfirmedError, match="precious.img") as caught:
+        with pytest.raises(NotConfirmedError, match=r"precious\.img") as caught:
             back_up(volume("tiny").image, str(held), layout=layout, yes=wrong)
         assert "--yes precious.img" in one_line(caught.value)
         assert held.read_bytes() == before
@@ -126,13 +126,13 @@ def test_an_unequal_mirror_warns_fails_or_is_allowed(tmp_path):
     one_line(caught.value)
     assert sets_on(to) == []
     for policy, warned in (("warn", True), ("allow", False)):
-        told: list[Finding] = []
-        made = back_up(
-            image, to, health=policy,
-            emit=lambda event: told.append(event) if isinstance(event, Finding) else None,
-        )  # fmt: skip
+        told: list[Event] = []
+        made = back_up(image, to, health=policy, emit=told.append)
         assert warned == any(
-            item.code == "mirror-differs" and "copied though" in item.message for item in told
+            isinstance(item, Finding)
+            and item.code == "mirror-differs"
+            and "copied though" in item.message
+            for item in told
         )
         from sbtk.jobs.sets import find_set
 

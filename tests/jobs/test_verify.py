@@ -64,7 +64,9 @@ def owners(image: Path, lun_bytes: int) -> set[str]:
     start = tables.extents["lcn"].to_numpy()
     end = start + tables.extents["clusters"].to_numpy()
     records = tables.extents["record"].to_numpy()[(start >= 0) & (start <= lcn) & (lcn < end)]
-    paths = dict(zip(tables.files["record"].to_pylist(), tables.files["path"].to_pylist()))
+    paths = dict(
+        zip(tables.files["record"].to_pylist(), tables.files["path"].to_pylist(), strict=True)
+    )
     return {paths[int(record)] for record in records}
 
 
