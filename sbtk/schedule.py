@@ -48,7 +48,8 @@ def schedule(name: str, given: Mapping[str, str], at: str) -> dict[str, str]:
             f"[Service]\nType=oneshot\nEnvironmentFile=-/etc/sbtk.env\n"
             f"ExecStart=/usr/bin/env {percent}\nKillSignal=SIGINT\nTimeoutStopSec=120\n\n"
             f"# /etc/systemd/system/{unit}.timer\n[Timer]\n"
-            f"OnCalendar=*-*-* {hour:02}:{minute:02}:00\nPersistent=true\n\n[Install]\nWantedBy=timers.target\n"
+            f"OnCalendar=*-*-* {hour:02}:{minute:02}:00\nPersistent=true\n\n"
+            "[Install]\nWantedBy=timers.target\n"
         ),
         "airflow": (
             "from airflow.providers.standard.operators.bash import BashOperator\n\n"

@@ -30,15 +30,13 @@ def lab(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Copy the notebooks that are not there yet, and start JupyterLab on them, on this host only."""
+    """Copy the notebooks that are not there yet; start JupyterLab on them, for this host only."""
     del debug
     copied = copy_notebooks(folder)
     if as_json:
         print_json({"folder": str(folder.resolve()), "copied": copied, "port": port})
     else:
-        sys.stdout.write(
-            f"{len(copied)} notebooks copied to {folder}; yours were left as they are\n"
-        )
+        sys.stdout.write(f"{len(copied)} notebooks copied to {folder}; none was overwritten\n")
     sys.stdout.flush()
     if not start:
         return

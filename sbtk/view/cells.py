@@ -211,9 +211,9 @@ class CellMap:
 
     @cached_property
     def _age_days(self) -> Float64Array:
-        """(streams,) days from each file's last change to the newest one of the volume."""
+        """(streams,) days from each file's last change to the newest one; unknown is old."""
         column = self.extent_map.owners.table["modified"].combine_chunks()
         known = np.asarray(column.is_valid())
         time_ns = np.asarray(column.cast(pa.int64()).fill_null(0))
         newest_ns = int(time_ns[known].max()) if known.any() else 0
-        return np.where(known, (newest_ns - time_ns) / _DAY_NS, 0.0)
+        return np.where(known, (newest_ns - time_ns) / _DAY_NS, MOST_DAYS)

@@ -218,13 +218,14 @@ class SearchPanel(Shown):
     def search(self, text: str) -> int:
         """Show the files whose path holds ``text``; returns how many there are."""
         began_s = time.perf_counter()
-        found = find(self.source.tables, text)
+        found = find(self.source.tables, text, html.TOP_ROWS)
         took_s = time.perf_counter() - began_s
-        show_html(self.results, html.table(found.files, _RESULT_COLUMNS, more="type more of it"))
+        show_html(self.results, html.table(found.files, _RESULT_COLUMNS))
         total = self.source.tables.files.num_rows
         self.say(
             f"{format_count(found.total)} of {plural(total, 'path')}, "
-            f"{format_bytes(found.size_bytes)}, found in {format_seconds(took_s)}"
+            f"{format_bytes(found.size_bytes)}, found in {format_seconds(took_s)}; "
+            f"the largest {html.TOP_ROWS} are shown"
         )
         return found.total
 

@@ -38,12 +38,12 @@ def say(text: str) -> None:
 
 
 def interrupted(source: str, to: str) -> RunRecord | None:
-    """The newest backup of ``source`` to ``to``, if it was broken off; None if it ended."""
+    """The newest backup of ``source`` to ``to``, if it was killed or failed, else None."""
     with Catalog.open() as catalog:
         runs = catalog.runs()
     for run in reversed(runs):
         if (run.verb, run.source, run.target) == ("backup", absolute(source), absolute(to)):
-            return None if run.status in ("done", "flawed") else run
+            return run if run.status in ("running", "failed") else None
     return None
 
 

@@ -49,12 +49,12 @@ class Lab:
         page.goto(f"{self.url}/doc/tree/{name}.ipynb?token={self.token}&reset")
         page.wait_for_function("window.jupyterapp?.restored !== undefined", timeout=RUN_MS)
         page.evaluate("() => window.jupyterapp.restored")
-        if dark:
-            page.evaluate(
-                "() => window.jupyterapp.commands.execute('apputils:change-theme',"
-                " {theme: 'JupyterLab Dark'})"
-            )
-            page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+        theme = "JupyterLab Dark" if dark else "JupyterLab Light"
+        page.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+        )
+        is_light = str(not dark).lower()
+        page.wait_for_selector(f"body[data-jp-theme-light={is_light}]", state="attached")
         page.wait_for_function(_KERNEL_IS_IDLE, timeout=RUN_MS)
 
     def run_all(self, page: Page) -> None:
