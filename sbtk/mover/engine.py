@@ -1,14 +1,14 @@
 """The copy engine: executes the segments of one EXTENDED COPY, in order, with constant memory.
 
-Source data flows through two byte queues (``queues``) from readers that run ahead in worker
-threads to sinks that write large pieces; digests are computed beside the writes. What a segment
-means stands in ``work``; how it fails, in ``copy_abort``.
+Source data flows through two byte queues (``queues``) from readers, which run ahead in a thread where
+reads wait, to sinks that write large pieces; digests are computed on the way. What a segment means
+stands in ``work``; how it fails, in ``copy_abort``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -64,7 +64,7 @@ class CopyResources:
     """What copies of one mover share.
 
     Attributes:
-        workers: threads that hash, and read tapes a buffer ahead.
+        workers: threads that read tapes a buffer ahead.
         buffers: large aligned buffers.
     """
 
@@ -182,25 +182,15 @@ class Engine:
         holds = seg.base_type(segment.type_code) in HOLD_TYPES
         with closing(self._processed(item, need)) as pieces:
             for piece in pieces:
-                hashing = self._hash(digest, piece)
-                try:
-                    if holds:
-                        self._held.append(piece)
-                    if item.sink is not None:
-                        self._queues.feed(piece, item.sink)
-                finally:
-                    if hashing is not None:
-                        hashing.result()
+                # Here and not beside the write: the piece is in this core's cache.
+                if digest is not None:
+                    digest.update(piece)
+                if holds:
+                    self._held.append(piece)
+                if item.sink is not None:
+                    self._queues.feed(piece, item.sink)
                 self._note_progress()
                 self._check_cancel()
-
-    def _hash(self, digest: Any, piece: memoryview) -> Future[Any] | None:
-        if digest is None:
-            return None
-        if len(piece) >= SMALL_BYTES:
-            return self._resources.workers.submit(digest.update, piece)
-        digest.update(piece)
-        return None
 
     def _processed(self, item: Work, need: int) -> Generator[memoryview, None, None]:
         """Exactly ``need`` bytes: what earlier segments left first, then what is read."""

@@ -1,8 +1,8 @@
 """Where a copy's bytes come from: whole blocks of disks, read ahead; records of tapes, in turn.
 
 Readers yield views of large aligned buffers. A view is valid until the next one is asked for.
-Disks are read ahead of the segment in work by worker threads, never past a write that could change
-what is read (xcopy.md 3.2); tapes only within a segment.
+Disks whose reads wait are read ahead of the segment in work by a thread, never past a write that
+could change what is read (xcopy.md 3.2); tapes only within a segment.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
+from itertools import islice
 from queue import SimpleQueue
+from resource import RUSAGE_THREAD, getrusage
 from threading import Thread
 
 from sbtk.errors import SbtkError
@@ -25,6 +27,7 @@ SMALL_BYTES = 128 << 10
 """Below this a thread costs more than it saves."""
 
 _DEPTH = 3
+_FEW_SLEEPS = 3  # a read now and then sleeps for a lock or for memory
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ _Read = tuple[BlockChunk | None, memoryview, BaseException | None]
 class ReadAhead:
     """Reads disks in the order that was announced, a few buffers before they are needed.
 
-    One thread a copy does it, with queues of C on both sides: a segment of some hundred KiB must
-    not cost more in handing over than in copying.
+    One thread a copy does it, with queues of C on both sides, and only once reads were seen to
+    sleep: what lies in memory is read quickest where it is used, into one buffer that stays in the
+    cache of its core.
     """
 
     def __init__(self, buffers: BufferPool) -> None:
         self._buffers = buffers
         self._upcoming: Iterator[BlockChunk] | None = None
+        self._read = self._slept = 0
         self._thread: Thread | None = None
         self._own: dict[int, memoryview] = {}
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
@@ -78,19 +83,24 @@ class ReadAhead:
         Raises:
             CheckCondition: the disk failed (or what else its ``read_blocks`` raises).
         """
-        if chunk.length_bytes >= SMALL_BYTES and self._announced() == chunk and self._head:
+        large = chunk.length_bytes >= SMALL_BYTES and self._upcoming is not None
+        if large and self._announced() == chunk and self._head:
             _, buffer, error = self._head
             self._head = None
             if error is not None:
                 self.give(buffer)
                 raise error
             return buffer
+        before = getrusage(RUSAGE_THREAD).ru_nvcsw if large else 0
         buffer = self._buffers.take()
         try:
             chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
         except BaseException:
             self._buffers.give(buffer)
             raise
+        if large:
+            self._read += 1
+            self._slept += getrusage(RUSAGE_THREAD).ru_nvcsw != before
         return buffer
 
     def give(self, buffer: memoryview) -> None:
@@ -103,6 +113,7 @@ class ReadAhead:
     def close(self) -> None:
         """Wait for the read that is under way and drop what was read."""
         self._upcoming = None
+        self._read = self._slept = 0
         if self._thread is None:
             return
         self._free.put(None)
@@ -114,11 +125,11 @@ class ReadAhead:
         self._own = {}
 
     def _announced(self) -> BlockChunk | None:
-        """The next chunk that was announced, read; None where there is none."""
-        if self._upcoming is None:
-            return None
+        """The next chunk that was announced, read; None where none is read ahead."""
         if self._thread is None:
-            self._start(self._upcoming)
+            if self._upcoming is None or self._slept < max(_FEW_SLEEPS, self._read // 4):
+                return None
+            self._start(islice(self._upcoming, self._read, None))
         if self._head is None:
             self._head = self._ready.get()
         return self._head[0]

@@ -1,6 +1,7 @@
 """The data path: large copies in both directions, digests, reading ahead, memory, tape images."""
 
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -150,18 +151,21 @@ def file_disk_of(path):
     return BlockLun(path)
 
 
-def test_reads_run_ahead_of_the_segment_in_work(tmp_path):
-    """The second segment's read begins before the first one's write has ended."""
+@pytest.mark.parametrize("waits", [True, False])
+def test_reads_that_wait_run_ahead_of_the_segment_in_work(tmp_path, waits):
+    """The next segment's read begins before a write has ended; from memory it is made in turn."""
     source, target = Watched(file_disk(tmp_path / "a", DATA)), file_disk(tmp_path / "b", DATA)
     seen = []
-    real = target.write_blocks
+    real, read = target.write_blocks, source.read_blocks
     target.write_blocks = lambda lba, data: (seen.append((lba, len(source.calls))), real(lba, data))
+    if waits:
+        source.read_blocks = lambda lba, buffer: (time.sleep(0.002), read(lba, buffer))
     with Rig(source, target) as rig:
         steps = [seg.BlockToBlock(2, source=0, destination=1, blocks=512, source_lba=512 * n,
-                                  destination_lba=512 * n) for n in range(8)]  # fmt: skip
+                                  destination_lba=512 * n) for n in range(32)]  # fmt: skip
         assert rig.copy(*steps) is None
-    assert sorted(call[1] for call in source.calls) == [512 * n for n in range(8)]
-    assert max(reads - write for write, (_, reads) in enumerate(seen, 1)) > 0
+    assert sorted(call[1] for call in source.calls) == [512 * n for n in range(32)]
+    assert (max(reads - write for write, (_, reads) in enumerate(seen, 1)) > 0) == waits
     assert (tmp_path / "b").read_bytes() == DATA
 
 
