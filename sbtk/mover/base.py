@@ -51,10 +51,10 @@ class Counters:
             self.read_commands += 1
             self.read_bytes += length_bytes
 
-    def add_write(self, length_bytes: int) -> None:
+    def add_write(self, length_bytes: int, commands: int = 1) -> None:
         """Count one write; called at submit, before the bytes reach the medium."""
         with self.lock:
-            self.write_commands += 1
+            self.write_commands += commands
             self.write_bytes += length_bytes
 
 
@@ -173,6 +173,17 @@ class TapeUnit(LogicalUnit, Protocol):
 
         Raises:
             CheckCondition: D/0002h physical end, 7/2700h write protected.
+        """
+
+    def write_together(self, data: memoryview, record_bytes: int) -> int:
+        """Write the first records of ``data`` in one go, if there is nothing to tell about them.
+
+        Returns:
+            Bytes written: whole records. 0 where the next record has to go by ``write_record``:
+            errors and early warning come from there.
+
+        Raises:
+            CheckCondition: 7/2700h write protected, 3/0C00h write error.
         """
 
     def write_filemarks(self, count: int, *, immediate: bool = False) -> TapeTransfer:

@@ -1,10 +1,11 @@
 """A tape cartridge in a file, append-safe: records and filemarks one behind another.
 
 Order of an append, where ``end`` is the end-of-data header: (1) data and the new end of data behind
-``end``, in one write, (2) ``end`` itself becomes the header of the new object, 48 bytes. At every
-moment the file is a whole cartridge, so a process that is killed loses the write it was in and no
-other. ``flush`` makes everything before it last through a power failure; a drive does that with
-every filemark, and on close. What a power failure broke behind the last flush is cut on opening.
+``end``, in one write, (2) ``end`` itself becomes the header of the new object, 48 bytes. Several
+records that come at once go the same way: the headers between them are part of (1). At every moment
+the file is a whole cartridge, so a process that is killed loses the write it was in and no other.
+``flush`` makes everything before it last through a power failure; a drive does that with every
+filemark, and on close. What a power failure broke behind the last flush is cut on opening.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -46,12 +48,13 @@ from sbtk.mover.medium import (
     decode_header,
     decode_memory,
 )
-from sbtk.mover.system_calls import start_writeback
 from sbtk.transport.base import ByteView
 
 MIN_CAPACITY_BYTES = 1 << 20
 _MOST_CAPACITY_BYTES = 1 << 51  # the header holds it in MiB, in 32 bits
-_WRITE_EARLY_BYTES = 32 << 20
+MOST_RECORDS = 500
+"""Most that are written at once: two parts each, and the system takes 1024 (IOV_MAX)."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -157,7 +160,6 @@ class Cartridge:
                 save_index(self.index, self.path, state)
         self.memory = decode_memory(os.pread(self._fd, MEMORY_BYTES, HEADER_BYTES))
         self.writable = self.writable and self.memory.data_medium
-        self._begun_offset_bytes = self.index.end_offset_bytes
 
     def _ends_at(self, index: ObjectIndex) -> bool:
         """Whether the cartridge has its end of data where the index says."""
@@ -242,37 +244,43 @@ class Cartridge:
         """
         if not 0 < len(data) <= MAX_RECORD_BYTES:
             raise UsageError(f"a record holds 1 to {MAX_RECORD_BYTES} bytes, not {len(data)}")
-        self._append(data)
+        self._append([data])
+
+    def append_records(self, records: Sequence[ByteView]) -> None:
+        """Write at most ``MOST_RECORDS`` records at the end of data: all or, on an error, none.
+
+        The same errors as ``append_record``.
+        """
+        for data in records:
+            if not 0 < len(data) <= MAX_RECORD_BYTES:
+                raise UsageError(f"a record holds 1 to {MAX_RECORD_BYTES} bytes, not {len(data)}")
+        self._append(records)
 
     def append_filemark(self) -> None:
         """Write one filemark at the end of data. The same errors as ``append_record``."""
-        self._append(b"")
+        self._append([b""])
 
-    def _append(self, data: ByteView) -> None:
-        if self.used_bytes + HEADER_BYTES + len(data) > self.memory.capacity_bytes:
+    def _append(self, objects: Sequence[ByteView]) -> None:
+        added_bytes = sum(map(len, objects)) + HEADER_BYTES * len(objects)
+        if self.used_bytes + added_bytes > self.memory.capacity_bytes:
             raise MediumFullError(f"{self.path} is full", hint="Take another cartridge")
         number, here = len(self.index) + 1, self.index.end_offset_bytes
-        following = here + HEADER_BYTES + len(data)
-        header = header_between(number, self._previous(number - 1), here, following)
+        previous, place, parts = self._previous(number - 1), here, list[ByteView]()
+        for data in objects:
+            following = place + HEADER_BYTES + len(data)
+            parts += (header_between(number, previous, place, following).encode(), data)
+            number, previous, place = number + 1, place, following
+        parts.append(_end_header(number, previous, place))
         self._dirty = self._written = True
         try:
-            _write_all(
-                self._fd, [data, _end_header(number + 1, here, following)], here + HEADER_BYTES
-            )
-            _write_all(self._fd, [header.encode()], here)
+            _write_all(self._fd, parts[1:], here + HEADER_BYTES)
+            _write_all(self._fd, parts[:1], here)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._end_here()
             raise self._write_error(error) from error
-        self.index.append(len(data), filemark=not len(data))
-        self._write_early()
-
-    def _write_early(self) -> None:
-        """Have the system write while we go on, so that a filemark does not wait for it all."""
-        begun, end = self._begun_offset_bytes, self.index.end_offset_bytes
-        if end - begun >= _WRITE_EARLY_BYTES:
-            start_writeback(self._fd, begun, end - begun)
-            self._begun_offset_bytes = end
+        for data in objects:
+            self.index.append(len(data), filemark=not len(data))
 
     def truncate(self, objects: int) -> None:
         """Make object number ``objects`` and all behind it gone: the end of data lies there.
@@ -284,7 +292,6 @@ class Cartridge:
             return
         self._dirty = self._written = True
         self.index.truncate(objects)
-        self._begun_offset_bytes = self.index.end_offset_bytes
         try:
             # The end of data is on the medium before what lies behind it is written over.
             self._end_here()

@@ -311,6 +311,10 @@ class RemoteTape(_RemoteUnit):
         self.counters.add_write(len(data))
         return self._report(cdb.TapeWrite6(transfer=len(data)), data)
 
+    def write_together(self, data: memoryview, record_bytes: int) -> int:  # noqa: ARG002 - all tapes' face
+        """Nothing: each record is a command of its own."""
+        return 0
+
     def write_filemarks(self, count: int, *, immediate: bool = False) -> TapeTransfer:
         """See ``TapeUnit.write_filemarks``."""
         return self._report(cdb.WriteFilemarks6(immediate=immediate, count=count))

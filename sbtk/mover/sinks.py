@@ -122,20 +122,29 @@ class StreamSink:
 
     def write(self, data: memoryview) -> None:
         """See ``Sink.write``; a record written in the early-warning zone counts, then it stops."""
-        tape, record = self._target.tape, self._record_bytes
-        for start in range(0, len(data), record):
-            try:
-                told = tape.write_record(data[start : start + record])
-            except _FAILURES as error:
-                raise device_failed(Origin.COPY_DESTINATION, error, self._target.pointer) from error
-            self.written_bytes += record
-            if told.sense:
-                raise device_reported(Origin.COPY_DESTINATION, told.sense, self._target.pointer)
+        start = 0
+        while start < len(data):
+            done, told = self._write_some(data[start:])
+            self.written_bytes += done
+            start += done
+            if told:
+                raise device_reported(Origin.COPY_DESTINATION, told, self._target.pointer)
 
     def residual(self, planned_bytes: int) -> int:
         """Bytes of a variable tape, blocks of a fixed one."""
         left = planned_bytes - self.written_bytes
         return left // self._record_bytes if self._target.fixed else left
+
+    def _write_some(self, data: memoryview) -> tuple[int, bytes]:
+        """Several records where that meets nothing, else one and what the drive told about it."""
+        tape, record = self._target.tape, self._record_bytes
+        try:
+            done = tape.write_together(data, record) if len(data) > record else 0
+            if done:
+                return done, b""
+            return record, tape.write_record(data[:record]).sense
+        except _FAILURES as error:
+            raise device_failed(Origin.COPY_DESTINATION, error, self._target.pointer) from error
 
 
 class NullSink:

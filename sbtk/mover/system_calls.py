@@ -1,4 +1,4 @@
-"""Two calls of Linux that Python has no name for."""
+"""A call of Linux that Python has no name for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import errno
 import os
 
 _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # linux/falloc.h
-_START_WRITE = 0x02  # SYNC_FILE_RANGE_WRITE, linux/fs.h
 _NOT_THERE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,9 +25,3 @@ def punch_hole(fd: int, offset_bytes: int, length_bytes: int) -> bool:
     if number in _NOT_THERE:
         return False
     raise OSError(number, os.strerror(number))
-
-
-def start_writeback(fd: int, offset_bytes: int, length_bytes: int) -> None:
-    """Have the system begin to write a range to the medium; a hint, so it cannot fail."""
-    place, length = ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)
-    _libc.sync_file_range(fd, place, length, _START_WRITE)

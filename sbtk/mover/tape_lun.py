@@ -14,8 +14,9 @@ from sbtk.errors import CartridgeError, DeviceReadError, DeviceWriteError, Mediu
 from sbtk.events import Listener, ignore
 from sbtk.mover.base import CheckCondition, Counters, TapeTransfer
 from sbtk.mover.block_lun import designator_of
-from sbtk.mover.cartridge import Cartridge
+from sbtk.mover.cartridge import MOST_RECORDS, Cartridge
 from sbtk.mover.device_server import check, refuse
+from sbtk.mover.medium import HEADER_BYTES
 from sbtk.mover.tape_commands import TapeCommands
 from sbtk.mover.tape_space import space_target
 from sbtk.scsi import sense, ssc
@@ -181,6 +182,24 @@ class TapeLun:
                 left_bytes -= len(data)
                 self._position += 1
             return self._warning(cartridge)
+
+    def write_together(self, data: memoryview, record_bytes: int) -> int:
+        """See ``TapeUnit.write_together``."""
+        with self._lock:
+            cartridge = self._to_write()
+            room_bytes = self.early_warning_begins_bytes(cartridge) - cartridge.used_bytes
+            fitting = max(0, room_bytes // (record_bytes + HEADER_BYTES))
+            count = min(len(data) // record_bytes, fitting, MOST_RECORDS)
+            if count < 2:
+                return 0
+            ends = range(record_bytes, (count + 1) * record_bytes, record_bytes)
+            try:
+                cartridge.append_records([data[end - record_bytes : end] for end in ends])
+            except (MediumFullError, DeviceWriteError):
+                return 0  # nothing was written; one by one they tell which of them it was
+            self.counters.add_write(count * record_bytes, commands=count)
+            self._position += count
+            return count * record_bytes
 
     def write_filemarks(self, count: int, *, immediate: bool = False) -> TapeTransfer:
         """See ``TapeUnit.write_filemarks``."""

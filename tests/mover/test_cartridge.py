@@ -286,6 +286,33 @@ def test_the_file_is_a_whole_cartridge_after_every_system_call(tmp_path, monkeyp
     assert len(allowed) == 1
 
 
+def test_records_written_at_once_are_all_there_or_none(tmp_path, monkeypatch):
+    """Their one write is cut after every part, as by a signal in the middle of it."""
+    path = new(tmp_path / "tape", objects=BEFORE)
+    blank = path.read_bytes()
+    together = [b"a" * 700, b"b", b"c" * 300]
+    calls = []
+    real = os.pwritev
+
+    def watching(fd, parts, offset):
+        calls.append((b"".join(parts), offset))
+        return real(fd, parts, offset)
+
+    with Cartridge(path) as cartridge, monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", watching)
+        cartridge.append_records(together)
+    before, after = [len(data) for data in BEFORE], [len(data) for data in BEFORE + together]
+    assert content(path) == [*BEFORE, *together]
+    (body, at), (header, start) = calls[:2]
+    assert (len(header), start + len(header)) == (48, at)
+    for length in [0, 1, 699, 700, 701, 748, 749, 797, len(body) - 48, len(body)]:
+        path.write_bytes(blank[:at] + body[:length])
+        assert listed(path) == before
+        assert content(path, writable=True) == BEFORE
+    path.write_bytes(blank[:start] + header + body)
+    assert listed(path) == after
+
+
 def record_of(seed: int, number: int) -> bytes:
     return random.Random(f"{seed} {number}").randbytes(1 + (seed * 7 + number * 131) % 60_000)
 
