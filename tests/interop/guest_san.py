@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -222,21 +221,7 @@ def our_copies_on_lio() -> dict[str, object]:
         "lio_sg": over_sg,
         "backup_iscsi": backup_on_lio(location + "0", location + "1", volume),
         "backup_sg": backup_on_lio(nodes[0], nodes[1], volume),
-        "lio_suites": lio_suites(location),
     }
-
-
-def lio_suites(location: str) -> dict[str, int]:
-    """What libiscsi's conformance suite says of LIO."""
-    found = {}
-    for family in ("SCSI", "iSCSI"):
-        done = subprocess.run(
-            ["iscsi-test-cu", "-d", "-t", family, location + "0"],
-            capture_output=True, text=True, errors="replace", check=False, timeout=150,
-        )  # fmt: skip
-        numbers = re.search(r"^\s+tests\s+\d+\s+\d+\s+(\d+)", done.stdout, re.MULTILINE)
-        found[family] = int(numbers[1]) if numbers else -1
-    return found
 
 
 def main() -> None:

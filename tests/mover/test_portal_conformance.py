@@ -1,6 +1,7 @@
 """libiscsi's conformance suite on our portal, and on tgtd in the same run.
 
-LIO's figures come from the guest (tests/interop/test_san_guest.py). docs/san.md lists what fails.
+LIO passes 188 of 215 and 9 of 15 in the guest, where its kernel's messages make a run of minutes; so
+ours are held to these numbers. docs/san.md lists what fails.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tests.mover.portals import served
 from tests.oracles import tgtd
 
 DISK_BYTES = 256 << 20
+LIO_PASSES = {"SCSI": 188, "iSCSI": 9}
 KNOWN_TO_FAIL = {"SCSI": set(), "iSCSI": {"iSCSIdatasn.iSCSIDataSnInvalid"}}
 
 
@@ -87,6 +89,6 @@ def test_no_fewer_passes_than_tgtd(url, family, tmp_path):
     )
     assert ours.failed <= KNOWN_TO_FAIL[family]
     assert ours.total == theirs.total
-    assert ours.passed >= theirs.passed
+    assert ours.passed >= max(theirs.passed, LIO_PASSES[family])
     # The suite counts what it skips as passed: without those it must hold too.
     assert ours.passed - len(ours.skipped) >= theirs.passed - len(theirs.skipped)
