@@ -1,7 +1,7 @@
 """libiscsi's conformance suite on our portal, and on tgtd in the same run.
 
-LIO passes 188 of 215 and 9 of 15 in the guest, where its kernel's messages make a run of minutes; so
-ours are held to these numbers. docs/san.md lists what fails.
+LIO passes 188 of 215 and 9 of 15 in the guest, where its kernel's messages make it a run of
+minutes; so ours are held to these numbers. docs/san.md lists what fails.
 """
 
 from __future__ import annotations
