@@ -18,7 +18,9 @@ MAX_CLOSING_BYTES = 1 << 32
 _DIGEST_KEY = "SBTK.blake3"
 
 
-def closing_bytes(content: bytes, *, unit_bytes: int, at_bytes: int = 0) -> bytes:
+def closing_bytes(
+    content: bytes, *, unit_bytes: int, at_bytes: int = 0, mtime_ns: int = 0
+) -> bytes:
     """What is written at the end of the planned bytes: the last member and the end of the archive.
 
     Args:
@@ -27,9 +29,10 @@ def closing_bytes(content: bytes, *, unit_bytes: int, at_bytes: int = 0) -> byte
             filled with zeros, which is what the end of a tar is made of.
         at_bytes: where these bytes begin: ``Plan.archive_bytes`` on a disk, 0 on a tape, where a
             record begins.
+        mtime_ns: time that tar shows: the snapshot's.
     """
     keys = {_DIGEST_KEY: blake3.blake3(content).hexdigest()}
-    head = pax.member_head(DIGESTS_NAME, len(content), keys=keys)
+    head = pax.member_head(DIGESTS_NAME, len(content), keys=keys, mtime_ns=mtime_ns)
     body = head + content + bytes(-len(content) % pax.BLOCK_BYTES) + pax.END_OF_ARCHIVE
     return body + bytes(-(at_bytes + len(body)) % unit_bytes)
 

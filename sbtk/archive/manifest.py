@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sbtk.errors import ArchiveError
@@ -110,6 +111,14 @@ class Manifest:
     not_plain: list[NotPlain] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT_VERSION
+
+    @property
+    def created_ns(self) -> int:
+        """``created`` in nanoseconds since 1970, whole seconds; 0 where it is no time."""
+        try:
+            return int(datetime.fromisoformat(self.created).timestamp()) * 1_000_000_000
+        except ValueError:
+            return 0
 
     def to_bytes(self) -> bytes:
         """The document, the same bytes for the same values."""

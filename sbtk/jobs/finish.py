@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sbtk.archive.closing import closing_bytes
+from sbtk.archive.manifest import Manifest
 from sbtk.errors import CheckConditionError, MediumFullError
 from sbtk.jobs.failures import reason_of
 from sbtk.jobs.medium import ALIGN_BYTES, SET_ID_FACT, Place
@@ -78,9 +79,10 @@ def finish(run: Run, archive: Disk | Tape, done: Done, facts: Facts, tables: Tab
 
 
 def _close(archive: Disk | Tape, plan: Plan, content: bytes) -> int:
+    taken_ns = Manifest.from_bytes(plan.manifest).created_ns if plan.manifest else 0
     if isinstance(archive, Tape):
         record = plan.target.record_bytes
-        closing = closing_bytes(content, unit_bytes=record)
+        closing = closing_bytes(content, unit_bytes=record, mtime_ns=taken_ns)
         for start in range(0, len(closing), record):
             archive.write_record(closing[start : start + record])
         archive.write_filemark()
@@ -88,7 +90,9 @@ def _close(archive: Disk | Tape, plan: Plan, content: bytes) -> int:
     archive.flush()  # the data are there before what says so
     if plan.layout == "mirror":
         return 0
-    closing = closing_bytes(content, unit_bytes=ALIGN_BYTES, at_bytes=plan.archive_bytes)
+    closing = closing_bytes(
+        content, unit_bytes=ALIGN_BYTES, at_bytes=plan.archive_bytes, mtime_ns=taken_ns
+    )
     at = plan.target.start_bytes + plan.archive_bytes
     archive.patch(at, closing)
     behind = at + len(closing)
@@ -140,7 +144,6 @@ def mirror_manifest(run: Run, plan: Plan, facts: Facts) -> bytes:
     import dataclasses
 
     import sbtk
-    from sbtk.archive.manifest import Manifest
 
     created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(run.started_s))
     return Manifest(

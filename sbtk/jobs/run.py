@@ -96,7 +96,9 @@ class Run:
         """
         if not isinstance(event, Progress):
             if self._events is None:
-                self._events = (self.folder / EVENTS_NAME).open("a", encoding="utf-8", buffering=1)
+                self._events = (self.folder / EVENTS_NAME).open(
+                    "a", encoding="utf-8", errors="surrogatepass", buffering=1
+                )
             self._events.write(event.to_json() + "\n")
         if isinstance(event, PlanMade):
             self.figures.predicted_s = event.predicted_s
@@ -215,7 +217,7 @@ def _record(run: Run, status: str) -> None:
         status=status,
         started_s=run.started_s,
         ended_s=run.started_s + stop.took_s if stop else 0.0,
-        source=absolute(run.source),
+        source=absolute(run.source) if run.verb == "backup" else run.source,
         target=absolute(run.target),
         set_id=run.set_id,
         exit_code=stop.exit_code if stop else 0,

@@ -291,7 +291,9 @@ def _closing_differs(run: Run, known: KnownSet, unit: Disk | Tape) -> int:
         from sbtk.plan.setmap import record_runs
 
         record = int(known.manifest.medium["record_bytes"])
-        expected = closing_bytes(known.content, unit_bytes=record)
+        expected = closing_bytes(
+            known.content, unit_bytes=record, mtime_ns=known.manifest.created_ns
+        )
         runs = record_runs(rows)
         behind = int(
             runs.first_object[-1]
@@ -309,7 +311,12 @@ def _closing_differs(run: Run, known: KnownSet, unit: Disk | Tape) -> int:
             found += piece
     else:
         at = rows.end_bytes
-        expected = closing_bytes(known.content, unit_bytes=ALIGN_BYTES, at_bytes=at)
+        expected = closing_bytes(
+            known.content,
+            unit_bytes=ALIGN_BYTES,
+            at_bytes=at,
+            mtime_ns=known.manifest.created_ns,
+        )
         found = unit.read(known.record.start_bytes + at, len(expected))
     run.figures.metadata_bytes += len(found)
     return int(found != expected)

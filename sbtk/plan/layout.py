@@ -68,8 +68,8 @@ def image(
     geometry = manifest.geometry
     volume = to_ranges(selection, geometry, unit)
     builder = ArchiveBuilder(max(IMAGE_ALIGN_BYTES, align_bytes(geometry, target)))
-    builder.add_file(names.MANIFEST_NAME, manifest.to_bytes())
-    add_partition_table(builder, selection.partition_table)
+    builder.add_file(names.MANIFEST_NAME, manifest.to_bytes(), mtime_ns=manifest.created_ns)
+    add_partition_table(builder, selection.partition_table, manifest.created_ns)
     builder.add_sparse(
         names.IMAGE_NAME,
         geometry.volume_bytes,
@@ -77,6 +77,7 @@ def image(
         file_length=volume.length_bytes,
         lun_start=volume.start_bytes + geometry.volume_start_bytes,
         length=volume.length_bytes,
+        mtime_ns=manifest.created_ns,
     )
     return builder.finish(), selected_ranges(selection, geometry, unit)
 
@@ -88,7 +89,7 @@ def mirror(selection: Selection, geometry: Geometry, unit: int) -> tuple[Archive
     return Archive(pieces_of(ranges), np.empty(0, np.uint8), end, 0), ranges
 
 
-def add_partition_table(builder: ArchiveBuilder, table: Ranges) -> None:
+def add_partition_table(builder: ArchiveBuilder, table: Ranges, mtime_ns: int) -> None:
     """The blocks in front of and behind the partitions as one small member."""
     if not len(table):
         return
@@ -101,5 +102,6 @@ def add_partition_table(builder: ArchiveBuilder, table: Ranges) -> None:
         table.total_bytes,
         table.start_bytes,
         table.length_bytes.copy(),
+        mtime_ns=mtime_ns,
         keys={"SBTK.lun_bytes": where},
     )

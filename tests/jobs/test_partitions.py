@@ -1,4 +1,4 @@
-"""A partitioned LUN: the table travels along, a blank LUN gets it back, a partition stays itself."""
+"""A partitioned LUN: the table travels along, and a blank LUN gets it back."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def content_of(location: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_blank_lun_gets_the_table_and_the_volume(name, medium, tmp_path):
     image = Path(samples.unpack(name))
-    start, size, location = volume_of(image)
+    _, _, location = volume_of(image)
     to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
     made = back_up(location, to)
     out = tmp_path / "out.img"
