@@ -1,8 +1,8 @@
 """The copy engine: executes the segments of one EXTENDED COPY, in order, with constant memory.
 
-Source data flows through two byte queues (``queues``) from readers, which run ahead in a thread where
-reads wait, to sinks that write large pieces; digests are computed on the way. What a segment means
-stands in ``work``; how it fails, in ``copy_abort``.
+Source data flows through two byte queues (``queues``) from readers, which run ahead in a thread
+where reads wait, to sinks that write large pieces; digests are computed on the way. What a segment
+means stands in ``work``; how it fails, in ``copy_abort``.
 """
 
 from __future__ import annotations
