@@ -129,6 +129,12 @@ def plan_verify(
     type_code = STREAM_DISCARD if source.medium == "tape" else BLOCK_TO_STREAM
     batch.require(limits, DIGEST + type_code, "verify by digests; the host has to read the set")
     own = np.arange(len(rows)) if chosen is None else chosen
+    grain = 1 << limits.data_granularity
+    if (rows.length_bytes[own] % grain).any():
+        raise PlanError(
+            f"{limits.name} makes no digests of less than {grain} bytes",
+            hint="Let the host read the set: sbtk verify --through-host",
+        )
     reads = Reads(
         rows.archive_start_bytes[own], rows.length_bytes[own], np.full(own.size, -1, np.int64)
     )

@@ -174,3 +174,16 @@ def test_a_set_without_digests_says_what_was_not_checked(tmp_path):
     (check,) = sbtk.verify(result.set_id).checks
     assert check.mismatches == 0
     assert "without a digest" in check.not_checked[0]
+
+
+def test_a_manager_without_digests_has_the_host_read_the_set(known):
+    told: list[Finding] = []
+    result = sbtk.verify(
+        "last", limits="lio" if known.record.medium == "disk" else "scst",
+        emit=lambda event: told.append(event) if isinstance(event, Finding) else None,
+    )  # fmt: skip
+    assert result.sound
+    (check,) = result.checks
+    assert check.method == "host"
+    assert [item.code for item in told] == ["verify-through-host"]
+    assert result.stop.host_data_bytes == known.rows.end_bytes
