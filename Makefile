@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= $(shell nproc)
 PYTEST ?=
 
-.PHONY: run test lint bench lock samples system clean
+.PHONY: run test pictures lint bench lock samples system clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run samples
@@ -15,6 +15,9 @@ run: $(VENV)/.run samples
 
 test: system $(VENV)/.dev samples lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=15 $(PYTEST)
+
+pictures: system $(VENV)/.dev samples
+	$(BIN)/python -m tools.pictures
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

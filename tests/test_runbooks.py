@@ -195,7 +195,7 @@ def test_backup_drill_verify_and_the_pages_they_leave(tmp_path):
 _KILLED = """
 import os, signal, sys
 from sbtk.events import ListDone
-from sbtk.catalog.store import Catalog
+from sbtk.jobs.backup import backup
 
 def die(event):
     if isinstance(event, ListDone):

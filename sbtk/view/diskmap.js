@@ -4,7 +4,7 @@
 const MARK = "#d55e00"; // vermillion: apart from the scale in hue; the dimming tells it in grey
 
 const isDark = (el) => {
-  const parts = getComputedStyle(el).color.match(/[\d.]+/g).map(Number);
+  const parts = (getComputedStyle(el).color.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
   return 0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2] > 128; // light text: a dark page
 };
 
@@ -127,6 +127,7 @@ class Map {
     const width = Math.floor(this.el.clientWidth);
     if (!width || width === this.width) return;
     this.width = width;
+    this.draw();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.model.send({ type: "width", px: width }), 60);
   }
@@ -160,7 +161,7 @@ class Map {
   }
 
   draw() {
-    if (!this.frame) return;
+    if (!this.frame || !this.el.isConnected) return;
     const dark = isDark(this.el);
     const frame = this.frame;
     const marks = view(this.model.get("marks"), Uint8Array);
@@ -332,7 +333,7 @@ class Map {
 
 function render({ model, el }) {
   const map = new Map(model, el);
-  map.load();
+  map.load(); // draws once it is on the page: its size is observed
   return () => map.close();
 }
 
