@@ -14,6 +14,7 @@ class WriteGate:
         self._changed = Condition()
         self._inside = 0
         self._closed = False
+        self._waiters = 0  # for the last writer to leave; waking somebody costs more than a write
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -27,7 +28,7 @@ class WriteGate:
         finally:
             with self._changed:
                 self._inside -= 1
-                if self._closed and not self._inside:
+                if not self._inside:
                     self._changed.notify_all()
 
     @contextmanager
@@ -37,8 +38,10 @@ class WriteGate:
             while self._closed:
                 self._changed.wait()
             self._closed = True
+            self._waiters += 1
             while self._inside:
                 self._changed.wait()
+            self._waiters -= 1
         try:
             yield
         finally:

@@ -154,12 +154,11 @@ def file_disk_of(path):
 @pytest.mark.parametrize("waits", [True, False])
 def test_reads_that_wait_run_ahead_of_the_segment_in_work(tmp_path, waits):
     """The next segment's read begins before a write has ended; from memory it is made in turn."""
-    source, target = Watched(file_disk(tmp_path / "a", DATA)), file_disk(tmp_path / "b", DATA)
-    seen = []
-    real, read = target.write_blocks, source.read_blocks
+    wait = (lambda lba, blocks: time.sleep(0.002)) if waits else (lambda lba, blocks: None)
+    source = Watched(file_disk(tmp_path / "a", DATA), before_read=wait)
+    target, seen = file_disk(tmp_path / "b", DATA), []
+    real = target.write_blocks
     target.write_blocks = lambda lba, data: (seen.append((lba, len(source.calls))), real(lba, data))
-    if waits:
-        source.read_blocks = lambda lba, buffer: (time.sleep(0.002), read(lba, buffer))
     with Rig(source, target) as rig:
         steps = [seg.BlockToBlock(2, source=0, destination=1, blocks=512, source_lba=512 * n,
                                   destination_lba=512 * n) for n in range(32)]  # fmt: skip
