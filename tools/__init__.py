@@ -1,0 +1,1 @@
+"""Scripts of the project: samples, pictures, system packages."""
