@@ -28,7 +28,7 @@ class WriteGate:
         finally:
             with self._changed:
                 self._inside -= 1
-                if not self._inside:
+                if self._waiters and not self._inside:
                     self._changed.notify_all()
 
     @contextmanager
