@@ -194,6 +194,7 @@ def test_backup_drill_verify_and_the_pages_they_leave(tmp_path):
 
 _KILLED = """
 import os, signal, sys
+import sbtk
 from sbtk.events import ListDone
 from sbtk.jobs.backup import backup
 
@@ -201,7 +202,8 @@ def die(event):
     if isinstance(event, ListDone):
         os.kill(os.getpid(), signal.SIGKILL)
 
-backup(sys.argv[1], to=sys.argv[2], snapshot="none", quiet_s=0.1, limits="lio", emit=die)
+limits = sbtk.limits("spc", max_segments=4)
+backup(sys.argv[1], to=sys.argv[2], snapshot="none", quiet_s=0.1, limits=limits, emit=die)
 """
 
 

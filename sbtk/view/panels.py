@@ -26,7 +26,7 @@ LISTED_FILES = 200
 _RESULT_COLUMNS = {
     "path": ("path", "mono"),
     "size_bytes": ("size", "bytes"),
-    "allocated_bytes": ("on disk", "bytes"),
+    "allocated_bytes": ("allocated", "bytes"),
     "extents": ("extents", "count"),
     "modified": ("changed (UTC)", "time"),
 }
