@@ -203,10 +203,11 @@ class CellMap:
         source, real = self.extent_map, self.extent_map.real_rows
         lcn, clusters = source.lcn[:real], source.clusters[:real]
         stream, vcn = source.stream[:real], source.vcn[:real]
-        begins = np.ones(real, np.bool_)
-        follows = (stream[1:] == stream[:-1]) & (lcn[1:] == lcn[:-1] + clusters[:-1])
-        begins[1:] = ~(follows & (vcn[1:] > vcn[:-1]))
-        counted = np.bincount(stream[begins], minlength=len(source.owners))
+        touching = np.flatnonzero(lcn[1:] == lcn[:-1] + clusters[:-1])
+        same = (stream[touching + 1] == stream[touching]) & (vcn[touching + 1] > vcn[touching])
+        streams = len(source.owners)
+        counted = np.bincount(stream, minlength=streams)
+        counted -= np.bincount(stream[touching[same]], minlength=streams)
         return np.maximum(counted, 1).astype(np.float64)
 
     @cached_property

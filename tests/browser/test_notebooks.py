@@ -90,6 +90,7 @@ def test_disk_map_by_mouse_and_keyboard(opened, office):
     expect(canvas).not_to_have_attribute("data-first", zoomed)
     canvas.press("Home")
     expect(canvas).to_have_attribute("data-first", "0")
+    canvas.press("ArrowUp")
     canvas.press("Enter")
     expect(page.locator(".sbtk-map-files option").first).to_be_visible()
     page.mouse.move(0, 0)
