@@ -90,7 +90,9 @@ class TestKernelInitiator:
         assert report["listed"][0] == "manifest.json"
         assert len(report["want_sums"]) > 5
         for path, digest in report["want_sums"].items():
-            ends = [found for name, found in report["sums"].items() if name.endswith("/" + path)]
+            ends = [
+                found for name, found in report["sums"].items() if f"/{name}".endswith(f"/{path}")
+            ]
             assert ends == [digest], path
         assert "./manifest.json" in report["written"]
         assert "BOT" in report["mt"]
