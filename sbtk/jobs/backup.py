@@ -176,7 +176,7 @@ class _Backup:
         health = check_health(info, options.health, run.emit)
         if options.layout == "mirror":
             create_disk(without_partition(self.to), disk.size_bytes)
-        remote = view.device is None and parse(view.location).kind == "iscsi"
+        remote = view.device is None and parse(view.location).kind in ("iscsi", "sg")
         ends = [
             End(without_partition(view.location)) if remote
             else End(without_partition(self.source), device=_Kept(disk.inner),
