@@ -26,7 +26,10 @@ from sbtk.events import Event, Finding, ListDone
 from sbtk.jobs.control import Control
 from sbtk.jobs.medium import find_sets
 from sbtk.jobs.session import open_medium
+from sbtk.jobs.sets import find_set
+from sbtk.ntfs.layout import AttributeType, SystemRecord
 from tests.corpus import volume
+from tests.hostile.surgery import Patient, attribute, value_place
 from tests.jobs.jobs import MIB, back_up, disk, tape
 
 
@@ -118,10 +121,44 @@ def unequal_mirror(folder: Path) -> Path:
     return image
 
 
-def test_an_unequal_mirror_warns_fails_or_is_allowed(tmp_path):
-    image = unequal_mirror(tmp_path)
+def dirty(folder: Path) -> Path:
+    """The dirty flag set in $Volume, in $MFT and in $MFTMirr alike."""
+    patient = Patient("tiny")
+    record = patient.record(SystemRecord.VOLUME)
+    at, _ = value_place(record, attribute(record, AttributeType.VOLUME_INFORMATION))
+    record[at + 10] |= 1
+    patient.put(SystemRecord.VOLUME, bytes(record))
+    with sbtk.open_volume(volume("tiny").image) as opened:
+        info = opened.info
+    mirror = info.mft_mirror_lcn * info.cluster_bytes + SystemRecord.VOLUME * info.record_bytes
+    patient.write(mirror, bytes(patient.raw(SystemRecord.VOLUME)))
+    image = folder / "dirty.img"
+    image.write_bytes(patient.content)
+    return image
+
+
+def hibernated(folder: Path) -> Path:
+    """hiberfil.sys with the mark of an image that will be resumed, put there by ntfscp."""
+    image, file = folder / "hibernated.img", folder / "hiberfil.sys"
+    shutil.copyfile(volume("tiny").image, image)
+    image.chmod(0o644)
+    file.write_bytes(b"hibr" + bytes(8188))
+    subprocess.run(["ntfscp", "-q", "-f", image, file, "hiberfil.sys"], check=True)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "says"),
+    [
+        (unequal_mirror, "mirror-differs", "MFTMirr"),
+        (dirty, "volume-dirty", "dirty flag"),
+        (hibernated, "hibernated", "hibernated"),
+    ],
+)
+def test_an_unfit_source_warns_fails_or_is_allowed(tmp_path, make, code, says):
+    image = make(tmp_path)
     to = tape(tmp_path)
-    with pytest.raises(VolumeUnfitError, match="MFTMirr") as caught:
+    with pytest.raises(VolumeUnfitError, match=says) as caught:
         back_up(image, to, health="fail")
     one_line(caught.value)
     assert sets_on(to) == []
@@ -129,16 +166,12 @@ def test_an_unequal_mirror_warns_fails_or_is_allowed(tmp_path):
         told: list[Event] = []
         made = back_up(image, to, health=policy, emit=told.append)
         assert warned == any(
-            isinstance(item, Finding)
-            and item.code == "mirror-differs"
-            and "copied though" in item.message
+            isinstance(item, Finding) and item.code == code and "copied though" in item.message
             for item in told
         )
-        from sbtk.jobs.sets import find_set
-
         notes = find_set(made.set_id).manifest.notes
         assert notes["health"]["policy"] == policy
-        assert "mirror-differs" in notes["health"]["unfit"]
+        assert notes["health"]["unfit"] == [code]
 
 
 def test_a_tape_that_fills_up(tmp_path):
