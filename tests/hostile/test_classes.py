@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import struct
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 
 from sbtk.extents.audit import audit
 from sbtk.ntfs.scan import scan_mft
+from tests import memory
 from tests.corpus import REPOSITORY
 from tests.hostile.isolation import assert_others_unchanged, healthy, scanned
 from tests.hostile.surgery import (
@@ -370,10 +370,9 @@ def test_a_list_of_gigabytes(patient):
         struct.pack_into("<QQQ", record, found.at + 0x28, 8 * GIB, 8 * GIB, 8 * GIB)
 
     operate(number, enlarge)
-    before_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    scanned(patient)
-    grown_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before_bytes
-    assert grown_bytes < 64 << 20
+    with memory.measured() as grown:
+        scanned(patient)
+    assert grown.peak_bytes < 64 << 20
     assert_contradicts_once(patient, number, "allocated-differs")
 
 

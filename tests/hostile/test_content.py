@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-import tracemalloc
 
 import pytest
 
@@ -13,6 +12,7 @@ import sbtk
 from sbtk import samples
 from sbtk.device.location import OpenedVolume
 from sbtk.errors import DeviceReadError, SbtkError
+from tests import memory
 
 RECORD_BYTES = 1024
 MFT_BYTE = 4 * 4096
@@ -107,12 +107,10 @@ def test_sizes_that_lie_allocate_nothing(original):
     device = MemoryDevice(bytes(data))
     volume = sbtk.Volume(OpenedVolume("memory", device, device, None))
     records = volume.files["record"].to_pylist()
-    tracemalloc.start()
-    for record in records:
-        with contextlib.suppress(SbtkError), volume.open(record) as content:
-            content.read(1000)
-            content.seek(1 << 49)
-            content.read(1000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < MEMORY_BYTES
+    with memory.measured() as grown:
+        for record in records:
+            with contextlib.suppress(SbtkError), volume.open(record) as content:
+                content.read(1000)
+                content.seek(1 << 49)
+                content.read(1000)
+    assert grown.peak_bytes < MEMORY_BYTES

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-import tracemalloc
 
 import pytest
 
+from tests import memory
 from tests.ntfs import builder as b
 from tests.ntfs.conftest import Scanner
 from tests.ntfs.views import file, findings, paths, runs, streams
@@ -188,11 +188,9 @@ def test_attribute_list_of_gigabytes_is_not_allocated(scan_volume: Scanner) -> N
     )
     volume = b.TinyVolume().put(BAD, b.plain_file(BAD, "bad", huge))
     scan_volume(volume)  # the kernels are compiled and loaded
-    tracemalloc.start()
-    tables = scan_volume(volume)
-    peak_bytes = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak_bytes < 64 << 20
+    with memory.measured() as grown:
+        tables = scan_volume(volume)
+    assert grown.peak_bytes < 64 << 20
     assert paths(tables)[BAD] == "bad"
 
 
