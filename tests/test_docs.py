@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sbtk import samples
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 
@@ -24,3 +26,14 @@ def test_no_link_leads_nowhere(page):
     for link in links(page):
         if "://" not in link and not link.startswith("#"):
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name} -> {link}"
+
+
+def test_the_readme_says_what_runs(monkeypatch):
+    """The five lines of Python run as they stand, on the sample that they name."""
+    samples.unpack("office.ntfs")
+    monkeypatch.chdir(ROOT)
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    values: dict = {}
+    exec(code[1], values)
+    assert values["vol"].extents.fragmentation().worst().shape[0] > 0
