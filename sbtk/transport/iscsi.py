@@ -12,6 +12,7 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +37,7 @@ PREFERRED = Parameters(
 # Operation codes that change nothing and may be sent again on a new session: TEST UNIT READY,
 # REQUEST SENSE, INQUIRY, MODE SENSE, READ CAPACITY, READ(10/12/16) of disks, LOG SENSE, REPORT
 # LUNS. READ(6) is not among them: on a tape it moves.
+_PAUSES_S = (0.0, 0.2, 0.8)  # before each further try: a link that was cut may need a moment
 _REPEATABLE = frozenset(b"\x00\x03\x12\x1a\x25\x28\x37\x4d\x5a\x88\x9e\xa0\xa8")
 
 
@@ -227,14 +229,16 @@ class IscsiSession:
         self, lun: int, cdb: bytes, data_out: ByteView, data_in_bytes: int, timeout_s: float
     ) -> Response:
         """Run one command on one unit; see ``Transport.execute``."""
-        try:
-            return self._execute_once(lun, cdb, data_out, data_in_bytes, timeout_s)
-        except TransportError:
-            with self._lock:
-                broken = self._failure is not None and not self._closed
-            if not broken or cdb[0] not in _REPEATABLE:
-                raise
-            return self._execute_once(lun, cdb, data_out, data_in_bytes, timeout_s)
+        for pause_s in _PAUSES_S:
+            try:
+                return self._execute_once(lun, cdb, data_out, data_in_bytes, timeout_s)
+            except TransportError:
+                with self._lock:
+                    broken = self._failure is not None and not self._closed
+                if not broken or cdb[0] not in _REPEATABLE:
+                    raise
+            time.sleep(pause_s)
+        return self._execute_once(lun, cdb, data_out, data_in_bytes, timeout_s)
 
     def _execute_once(
         self, lun: int, cdb: bytes, data_out: ByteView, data_in_bytes: int, timeout_s: float
