@@ -34,10 +34,10 @@ PREFERRED = Parameters(
     max_burst_bytes=(1 << 24) - 512,
     first_burst_bytes=1 << 18,
 )
+_PAUSES_S = (0.0, 0.2, 0.8)  # before each further try: a link that was cut may need a moment
 # Operation codes that change nothing and may be sent again on a new session: TEST UNIT READY,
 # REQUEST SENSE, INQUIRY, MODE SENSE, READ CAPACITY, READ(10/12/16) of disks, LOG SENSE, REPORT
 # LUNS. READ(6) is not among them: on a tape it moves.
-_PAUSES_S = (0.0, 0.2, 0.8)  # before each further try: a link that was cut may need a moment
 _REPEATABLE = frozenset(b"\x00\x03\x12\x1a\x25\x28\x37\x4d\x5a\x88\x9e\xa0\xa8")
 
 
