@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sbtk.archive.manifest import Manifest
-from sbtk.device.base import check_range
+from sbtk.device.base import DeviceBase, check_range
 from sbtk.device.location import find_ntfs
 from sbtk.errors import ArchiveError, DeviceReadError, TargetError
 from sbtk.events import Listener, ignore
@@ -129,7 +128,7 @@ def find_set(name: str) -> KnownSet:
     return KnownSet(record, Manifest.from_bytes(record.manifest), rows, facts, content, tables)
 
 
-class SetDevice:
+class SetDevice(DeviceBase):
     """The LUN that a set holds, as a device: what the set does not carry reads as zeros.
 
     Attributes:
@@ -177,13 +176,6 @@ class SetDevice:
                 view[low - offset_bytes : high - offset_bytes] = self._stored(at, high - low)
             row += 1
 
-    def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """See ``BlockDevice.read``."""
-        check_range(self, offset_bytes, length_bytes)
-        buffer = bytearray(length_bytes)
-        self.read_into(offset_bytes, memoryview(buffer))
-        return bytes(buffer)
-
     def _stored(self, archive_bytes: int, length_bytes: int) -> bytes:
         self.read_bytes += length_bytes
         if isinstance(self._unit, Disk):
@@ -219,17 +211,6 @@ class SetDevice:
 
     def close(self) -> None:
         """The unit is the job's."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def require_disk(unit: Disk | Tape, location: str) -> Disk:
