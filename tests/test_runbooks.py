@@ -130,7 +130,8 @@ def test_each_end_has_its_code_and_message(tmp_path, code, exit_code, words):
 def test_a_cancelled_run_cleans_up_and_says_so(tmp_path, number):
     code = (
         "import time, pathlib\n"
-        "try:\n    print('working', flush=True)\n    time.sleep(60)\nfinally:\n    pathlib.Path('cleaned').write_text('up')"
+        "try:\n    print('working', flush=True)\n    time.sleep(60)\n"
+        "finally:\n    pathlib.Path('cleaned').write_text('up')"
     )
     path = made_notebook(tmp_path, code)
     out = tmp_path / "out"

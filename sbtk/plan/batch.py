@@ -39,6 +39,8 @@ MAX_BLOCKS = 65535  # 16-bit NUMBER OF BLOCKS of 00h, 01h, 02h
 MAX_OFFSET_BYTES = (1 << 32) - 1  # 32-bit NUMBER OF BYTES of 08h, 09h, 0Ah
 COMMAND_BYTES = 256 << 20
 """Most bytes a command moves: what a killed job does again, and how often it tells progress."""
+PIECE_BYTES = 1 << 20
+"""Most bytes under one digest: a flipped byte is narrowed down to the files in so much."""
 PART_LENGTH = {BLOCK_TO_BLOCK: 28, BLOCK_OFFSET_TO_BLOCK: 32}
 _MAX_TRANSFER = (1 << 24) - 1
 _LEAST_ROOM = 96  # discard, locate, discard, read: one restore from tape
@@ -128,6 +130,8 @@ def rules(
     longest = min(
         MAX_BLOCKS * (counted_bytes or block_bytes), limits.max_segment_bytes or MAX_OFFSET_BYTES
     )
+    if digests and segments * PIECE_BYTES >= command_bytes:  # else it would cost commands
+        longest = min(longest, PIECE_BYTES)
     longest = longest // unit_bytes * unit_bytes
     room = list_bytes - CSCD_LIST_BYTES
     if segments < 1 or room < _LEAST_ROOM or longest < 1 or limits.max_cscds < 2:

@@ -272,3 +272,17 @@ def test_every_command_of_a_plan_is_a_copy_or_the_hosts():
     made = plan("disk")
     assert set(made.commands.kind.tolist()) == {0, 1}
     assert set(plan().commands.kind.tolist()) == {COPY}
+
+
+@pytest.mark.parametrize("medium", ["tape", "disk"])
+def test_a_digest_stands_for_a_mebibyte_where_that_costs_no_command(medium):
+    target = TAPE if medium == "tape" else Target("disk", 512, 0, 0, 1 << 30)
+    long_runs = shape([(1, 20_000), (5, 7_000)])
+    fine, plain = (
+        long_runs.plan(target, limits("spc"), digests=digests) for digests in (True, False)
+    )
+    assert fine.segments.length_bytes.max() == 1 << 20
+    assert plain.segments.length_bytes.max() > 16 << 20
+    assert len(fine.commands) == len(plain.commands)
+    short_lists = long_runs.plan(target, limits("spc", max_segments=4), digests=True)
+    assert short_lists.segments.length_bytes.max() > 16 << 20
