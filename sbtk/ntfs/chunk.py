@@ -71,7 +71,7 @@ FAULT_TEXT = {
     Fault.ATTRIBUTE_LENGTH: "an attribute's length is impossible; those behind it are lost",
     Fault.ATTRIBUTE_END: "its attributes have no end mark",
     Fault.ATTRIBUTE_NAME: "an attribute's name or form lies outside it",
-    Fault.ATTRIBUTE_VALUE: "an attribute's value lies outside it",
+    Fault.ATTRIBUTE_VALUE: "an attribute's value lies outside it or in its header",
     Fault.ATTRIBUTE_SIZES: "a non-resident attribute's header cannot be true",
     Fault.RUN_LIST: "a run list is damaged; its stream has no extents",
     Fault.RUN_LIST_COVERAGE: "a run list does not cover the clusters its header states",

@@ -208,7 +208,8 @@ def _attribute(v, p, length, kind, index, r, s):
         return _nonresident(v, p, length, kind, name_at, name_chars, index, s)
     value_bytes = np.int64(v.b4[(p + 16) >> 2])
     value_at = np.int64(v.b2[(p + 20) >> 1])
-    if value_at + value_bytes > length:
+    # A value over its own header would also make more names than scratch has rows for.
+    if value_at + value_bytes > length or (value_bytes and value_at < 24):
         return _F_VALUE
     value = p + value_at
     if kind == 0x30:

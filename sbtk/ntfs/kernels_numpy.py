@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sbtk.ntfs.chunk import I64, NO_TIME, U8, Chunk, Fault, Status
-from sbtk.ntfs.layout import FILETIME_EPOCH_TICKS, AttributeType
+from sbtk.ntfs.layout import ATTRIBUTE_MIN_BYTES, FILETIME_EPOCH_TICKS, AttributeType
 from sbtk.ntfs.text_numpy import utf8
 
 Array = npt.NDArray[Any]
@@ -168,7 +168,9 @@ class _Attributes:
         )
         self.value_bytes = np.where(nonresident, 0, data.read(at + 16, 4))
         value_at = data.read(at + 20, 2)
-        self._fail(~nonresident & (value_at + self.value_bytes > length), Fault.ATTRIBUTE_VALUE)
+        outside = value_at + self.value_bytes > length
+        outside |= (self.value_bytes > 0) & (value_at < ATTRIBUTE_MIN_BYTES)
+        self._fail(~nonresident & outside, Fault.ATTRIBUTE_VALUE)
         self.value = at + value_at
 
     def _fail(self, where: Mask, fault: Fault) -> None:

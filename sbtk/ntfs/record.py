@@ -204,7 +204,8 @@ def parse_attribute(data: bytes) -> Attribute:
     name = data[name_offset:name_end].decode("utf-16-le", "surrogatepass") if name_chars else ""
     if not nonresident:
         value_bytes, value_offset, _ = layout.RESIDENT_PART.unpack_from(data, 0x10)
-        if value_offset + value_bytes > len(data):
+        inside = value_offset >= layout.ATTRIBUTE_MIN_BYTES or not value_bytes
+        if not inside or value_offset + value_bytes > len(data):
             raise RecordError(f"attribute {kind:X}h: its value leaves it")
         value = data[value_offset : value_offset + value_bytes]
         return Attribute(

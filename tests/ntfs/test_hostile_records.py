@@ -64,6 +64,7 @@ RECORDS = {
     "value past the attribute": (b.patched(HONEST, SECOND + 16, u32(0x51)), "attribute-value"),
     "value length FFFFFFFFh": (b.patched(HONEST, SECOND + 16, u32(0xFFFFFFFF)), "attribute-value"),
     "value offset FFFFh": (b.patched(HONEST, SECOND + 20, u16(0xFFFF)), "attribute-value"),
+    "value in its own header": (b.patched(HONEST, SECOND + 20, u16(16)), "attribute-value"),
     "name longer than its value": (b.patched(HONEST, SECOND + 24 + 64, b"\xff"), "file-name"),
     "name of no characters": (b.patched(HONEST, SECOND + 24 + 64, b"\0"), "file-name"),
     "name value of 10 bytes": (b.patched(HONEST, SECOND + 16, u32(10)), "file-name"),
