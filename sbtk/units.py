@@ -36,7 +36,7 @@ def parse_bytes(text: str) -> int:
     Raises:
         UsageError: no number, an unknown unit, or a negative or fractional number of bytes.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,19}(?:\.\d{1,19})?)\s*([a-zA-Z]*)\s*", text)
     factor = _FACTORS.get(match.group(2).lower()) if match else None
     if match is None or factor is None:
         raise UsageError(f"{text!r} is no size", hint="Write for example 4096, 64KiB or 1.5GiB")

@@ -41,7 +41,9 @@ def test_parse_bytes(text, value):
     assert units.parse_bytes(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "12 parsecs", "1e3", "0.3 KiB"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1.5", "12 parsecs", "1e3", "0.3 KiB", "9" * 5000, "9" * 400 + ".0"]
+)
 def test_parse_bytes_refuses(text):
     with pytest.raises(UsageError):
         units.parse_bytes(text)

@@ -11,10 +11,11 @@ import importlib
 import io
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sbtk import __version__
-from sbtk.errors import CancelledError, SbtkError
+from sbtk.cli.output import printable
+from sbtk.errors import CancelledError, SbtkError, UsageError
 
 # verb -> what it does, in the order of `sbtk --help`. Each is a module of sbtk.cli with an `app`
 # (from sbtk.cli.options.verb_app); a verb's name is its module's.
@@ -107,8 +108,7 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
     except (typer.Abort, KeyboardInterrupt):
         _fail(CancelledError("cancelled"), words)
     except click_exception as error:
-        error.show()  # type: ignore[attr-defined]
-        sys.exit(2)
+        _fail(_usage_error(error, verb), words)
     except SbtkError as error:
         _fail(error, words)
     except BrokenPipeError:
@@ -127,8 +127,17 @@ def _leave_quietly() -> NoReturn:
     sys.exit(0)
 
 
+def _usage_error(error: Any, verb: str) -> UsageError:
+    """What Click says about the words, as a line like all others."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else f"sbtk {verb}"
+    return UsageError(
+        error.format_message().rstrip("."), hint=f"`{command} --help` tells what it takes"
+    )
+
+
 def _fail(error: SbtkError, words: list[str]) -> NoReturn:
     if "--debug" in words:
         raise error
-    sys.stderr.write(f"sbtk: {error.line}\n")
+    # The message may quote a name, and a name may hold what steers the terminal or ends the line.
+    sys.stderr.write(f"sbtk: {printable(error.line)}\n")
     sys.exit(error.exit_code)

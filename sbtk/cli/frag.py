@@ -57,7 +57,9 @@ def frag(
     ] = None,
     depth: Annotated[int, typer.Option(help="Folders of a path for --by folder.", min=1)] = 1,
     worst: Annotated[int, typer.Option(help="How many of the worst files.", min=0)] = 5,
-    seek_ms: Annotated[float, typer.Option(help="What a seek costs (SSD: 0.1).", min=0)] = 8.0,
+    seek_ms: Annotated[
+        float, typer.Option(help="What a seek costs (SSD: 0.1).", min=0, max=60_000)
+    ] = 8.0,
     rate: Annotated[str, typer.Option(help="What is read in a second.")] = "200MB",
     as_json: JsonOption = False,
     progress: ProgressOption = ProgressStyle.AUTO,

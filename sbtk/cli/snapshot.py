@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sbtk.cli.options import DebugOption, JsonOption, print_json_rows, verb_app
+from sbtk.cli.output import printable
 from sbtk.errors import SnapshotError, UsageError
 from sbtk.snapshot import records
 from sbtk.snapshot.records import Record
@@ -61,7 +62,7 @@ def clean(
                 clean_records([record])
         except SnapshotError as error:
             failures.append(error)
-            sys.stderr.write(f"sbtk: {error.line}\n")
+            sys.stderr.write(f"sbtk: {printable(error.line)}\n")
             continue
         if as_json:
             print_json_rows([_row(record) | {"state": "forgotten" if forget else "removed"}])

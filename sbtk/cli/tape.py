@@ -19,6 +19,7 @@ from sbtk.cli.options import (
     print_json_rows,
     verb_app,
 )
+from sbtk.cli.output import printable
 from sbtk.cli.progress import reporter
 from sbtk.events import Event, Finding, Listener, Progress
 from sbtk.mover.cartridge import Cartridge, create_cartridge
@@ -105,7 +106,7 @@ def _telling(emit: Listener) -> Callable[[Event], None]:
 
     def listener(event: Event) -> None:
         if isinstance(event, Finding):
-            sys.stderr.write(f"sbtk: {event.severity}: {event.message}\n")
+            sys.stderr.write(f"sbtk: {event.severity}: {printable(event.message)}\n")
         else:
             emit(event)
 

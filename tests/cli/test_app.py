@@ -36,8 +36,17 @@ def test_usage_errors_are_2(capsys):
     for words in (["nonsense"], ["scan"], ["scan", "--no-such-option", "x"], ["files", "x", "[a"]):
         ended = run(capsys, *words)
         assert (ended.code, ended.out) == (2, "")
-        assert ended.err
+        assert re.fullmatch(r"sbtk: .+\n", ended.err)
+    assert "`sbtk tape list --help`" in run(capsys, "tape", "list").err
     assert run(capsys, "--version").out.startswith("sbtk ")
+
+
+def test_an_error_is_one_line_whatever_the_name_in_it(capsys, tmp_path):
+    (tmp_path / "a\nb\x1b[31m.img").write_text("no volume")
+    for name in ("a\nb\x1b[31m.img", "none\n\x1b]0;title\x07"):
+        ended = run(capsys, "scan", tmp_path / name)
+        assert ended.code in (12, 20)
+        assert re.fullmatch(r"sbtk: [^\n\x1b\x07]+\n", ended.err)
 
 
 def test_debug_shows_the_traceback():

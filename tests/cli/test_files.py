@@ -1,6 +1,7 @@
 """``sbtk files``: every file once, whole paths, safe to print."""
 
 import json
+import os
 import re
 
 import pytest
@@ -76,6 +77,10 @@ def test_a_pattern_that_fits_nothing_prints_the_head_only(capsys, office):
     ended = run(capsys, "files", office, "*.nothing")
     assert (ended.code, len(ended.lines)) == (0, 1)
     assert run(capsys, "files", office, "*.nothing", "--json").out == ""
+
+
+def test_a_pattern_that_is_no_text_is_refused(capsys, office):
+    assert run(capsys, "files", office, os.fsdecode(b"\xff*")).code == 2
 
 
 def test_long_paths_are_never_cut(capsys, office):

@@ -60,7 +60,8 @@ def test_a_faster_disk_has_a_lower_score(capsys, image):
         for cost in ("8", "0.1")
     )
     assert ssd < disk
-    assert run(capsys, "frag", image, "--rate", "fast").code == 2
+    for words in (("--rate", "fast"), ("--seek-ms", "inf"), ("--seek-ms", "nan")):
+        assert run(capsys, "frag", image, *words).code == 2
 
 
 def test_a_volume_without_fragments_has_no_worst_files(capsys):
