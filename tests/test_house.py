@@ -13,7 +13,7 @@ PACKAGE = ROOT / "sbtk"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What a package may import of sbtk. Data flows downwards: a package never imports one below it.
-COMMON = {"errors", "units", "events", "settings"}
+COMMON = {"errors", "units", "events", "settings", "whole_file"}
 MAY_IMPORT = {
     "ntfs": {"ntfs", "device"},
     "extents": {"extents", "ntfs"},

@@ -111,6 +111,12 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
         _fail(_usage_error(error, verb), words)
     except SbtkError as error:
         _fail(error, words)
+    except UnicodeEncodeError as error:  # a word of the command line that tables cannot hold
+        what = f"{error.object!r} holds bytes that are no UTF-8"
+        _fail(
+            UsageError(what, hint="Names in tables are text: use another name, or ? in a GLOB"),
+            words,
+        )
     except BrokenPipeError:
         _leave_quietly()
     except SystemExit as stop:

@@ -21,7 +21,7 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import printable, show
 from sbtk.cli.progress import reporter
-from sbtk.errors import DeviceWriteError, PlanError, UsageError
+from sbtk.errors import DeviceWriteError, LocationNotFoundError, PlanError, UsageError
 from sbtk.events import Listener
 from sbtk.plan import summary
 from sbtk.plan.api import plan_backup
@@ -34,10 +34,14 @@ from sbtk.scsi.limits import Limits
 from sbtk.scsi.limits import limits as profile_limits
 from sbtk.units import parse_bytes
 from sbtk.volume import open_volume
+from sbtk.whole_file import write_whole
 
 app = verb_app(
     "Show what a backup would copy, in which commands, and what it costs. Reads metadata only."
 )
+
+
+_CALIBRATION_HINT = "Name a file of JSON; docs/plan.md shows one"
 
 
 class Layout(StrEnum):
@@ -138,7 +142,7 @@ def parse_profile(text: str) -> Limits:
     name, *pairs = text.split(",")
     numbers = {}
     for pair in pairs:
-        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", pair)
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d{1,19})\s*", pair)
         if match is None:
             raise UsageError(f"{pair!r} is no limit", hint="Write for example spc,max_segments=8")
         numbers[match[1]] = int(match[2])
@@ -162,7 +166,7 @@ def _saved(source: str) -> Plan | None:
 
 def _save(made: Plan, out: Path) -> None:
     try:
-        out.write_bytes(to_bytes(made))
+        write_whole(out, to_bytes(made))
     except OSError as error:
         raise DeviceWriteError(
             f"{out}: the plan cannot be written ({error.strerror or error})",
@@ -174,9 +178,13 @@ def _calibration(path: Path | None) -> Calibration:
     if path is None:
         return Calibration()
     try:
+        if not path.is_file():  # a pipe would keep us waiting
+            raise LocationNotFoundError(f"{path} is no file", hint=_CALIBRATION_HINT)
         return Calibration.from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: the calibration cannot be read: {error}") from error
+        raise PlanError(
+            f"{path}: the calibration cannot be read: {error}", hint=_CALIBRATION_HINT
+        ) from error
 
 
 def _show(made: Plan, costs: Calibration) -> None:

@@ -45,8 +45,6 @@ def to_regex(pattern: str) -> str:
     expression = rf"{'^' if whole else '(?:^|/)'}(?s:{''.join(parts)})$"
     try:
         pc.match_substring_regex(pa.scalar(""), expression)
-    except UnicodeEncodeError as error:  # bytes of the command line that are no text
-        raise UsageError(f"{pattern!r} is no text, and every path is", hint="Use ? or *") from error
     except pa.ArrowInvalid as error:
         raise UsageError(
             f"{pattern!r} is no pattern", hint="A set runs upwards, as in [a-z]"

@@ -65,7 +65,7 @@ class Calibration:
             values = json.loads(text)
             known = {item.name for item in fields(cls)}
             made = cls(**{key: float(value) for key, value in values.items() if key in known})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise PlanError(f"the calibration cannot be read: {error}") from error
         if not all(0 <= value < 1e6 for value in asdict(made).values()):
             raise PlanError("the calibration holds times that make no sense")

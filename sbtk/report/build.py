@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from sbtk.catalog.store import Catalog
 from sbtk.errors import ArchiveError, CatalogError, DeviceWriteError
 from sbtk.report.page import render
 from sbtk.report.run_log import RunLog, read_run
+from sbtk.whole_file import write_whole
 
 REPORT_NAME = "report.html"
 
@@ -33,13 +33,8 @@ def write_report(folder: Path, out: Path | None = None) -> tuple[Path, RunLog]:
     log = read_run(folder)
     page = render(log, _manifest(log))
     path = out if out is not None else folder / REPORT_NAME
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            unfinished.write_text(page, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, page.encode())
     except OSError as error:
         raise DeviceWriteError(
             f"{path}: the report cannot be written ({error.strerror or error})",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sbtk.errors import SnapshotError
 from sbtk.settings import settings
+from sbtk.whole_file import write_whole
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STARTTIME_FIELD = 19  # proc(5), stat field 22, counted behind "pid (comm)"
@@ -92,14 +93,9 @@ def write(record: Record) -> None:
         SnapshotError: the state folder cannot be written.
     """
     path = _path(record.id)
-    temporary = path.with_suffix(".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w") as stream:
-            json.dump(dataclasses.asdict(record), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        write_whole(path, json.dumps(dataclasses.asdict(record)).encode())
     except OSError as error:
         raise SnapshotError(
             f"the record of a snapshot cannot be written to {path.parent}: {error.strerror}",

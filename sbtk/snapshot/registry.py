@@ -8,7 +8,12 @@ import os
 import stat
 from collections.abc import Iterable
 
-from sbtk.errors import NoStaticViewError, SnapshotError, UsageError
+from sbtk.errors import (
+    LocationNotFoundError,
+    NoStaticViewError,
+    SnapshotError,
+    UsageError,
+)
 from sbtk.snapshot import records
 from sbtk.snapshot.base import SnapshotProvider, SnapshotRequest
 from sbtk.snapshot.commands import Runner, run_command
@@ -76,6 +81,10 @@ def _fitting(request: SnapshotRequest) -> str:
         return "overlay"
     try:
         mode = os.stat(request.path).st_mode if request.path else 0
+    except FileNotFoundError as error:
+        raise LocationNotFoundError(
+            f"{request.path} does not exist", hint="Check the path"
+        ) from error
     except OSError as error:
         raise SnapshotError(f"{request.path} cannot be looked at: {error.strerror}") from error
     if stat.S_ISREG(mode):

@@ -79,8 +79,14 @@ def test_a_pattern_that_fits_nothing_prints_the_head_only(capsys, office):
     assert run(capsys, "files", office, "*.nothing", "--json").out == ""
 
 
-def test_a_pattern_that_is_no_text_is_refused(capsys, office):
-    assert run(capsys, "files", office, os.fsdecode(b"\xff*")).code == 2
+def test_what_is_no_text_is_refused(capsys, office, tmp_path):
+    odd = os.fsdecode(b"\xff")
+    for words in (
+        ("files", office, odd), ("extents", office, odd), ("extents", office, f"$MFT:{odd}"),
+        ("plan", office, "--to", "tape:x", "--include", odd),
+        ("scan", office, "--out", tmp_path / odd),
+    ):  # fmt: skip
+        assert run(capsys, *words).code == 2
 
 
 def test_long_paths_are_never_cut(capsys, office):

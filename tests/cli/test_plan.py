@@ -70,6 +70,8 @@ def test_profiles_take_single_numbers(capsys, image, tmp_path):
         (("--to", "tape:x", "--record-bytes", "256"), 50, "cannot hold"),
         (("--to", "x", "--profile", "spc,max_list_bytes=80"), 50, "leave no room"),
         (("--to", "x", "--out", "/nowhere/plan"), 15, "cannot be written"),
+        (("--to", "x", "--out", "/dev/null"), 15, "no file"),
+        (("--to", "x", "--calibration", "/dev/stdin"), 12, "no file"),
     ],
 )
 def test_what_cannot_be_is_one_line(capsys, image, words, code, text):

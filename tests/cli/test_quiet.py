@@ -54,7 +54,7 @@ def test_quiet_as_json_is_events_and_the_report(image, capsys):
         (("{image}", "--snapshot", "none", "--hook", "'open"), 2, "--hook"),
         (("{image}", "--snapshot", "none", "--hook", "false"), 43, "status 1"),
         (("{image}", "--cap", "much"), 2, "is no size"),
-        (("{image}.not",), 43, "No such file"),
+        (("{image}.not",), 12, "does not exist"),
         (("{folder}", "--snapshot", "none"), 41, "no write counter"),
     ],
 )
