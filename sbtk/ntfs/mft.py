@@ -7,7 +7,11 @@ far as the parts that are already known reach, until nothing new turns up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
 
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError, VolumeDamagedError
@@ -22,6 +26,9 @@ from sbtk.ntfs.system import SystemStream
 
 MAX_LIST_BYTES = 256 * 1024
 """NTFS allows no larger attribute list (ntfs-3g: attrib.c, "Corrupt attribute list")."""
+
+_MOST_ROUNDS = 64  # through the list; it is in the order of VCNs, so that one is enough as a rule
+_MOST_RUNS = 1 << 20  # of $MFT itself; what has more is a lie that would cost minutes
 
 
 class MftReader:
@@ -51,7 +58,8 @@ class MftReader:
         self.parts_missing = False
         self._first, data = self._read_record_0()
         self._listed: list[ListEntry] = []
-        self._runs = list(data.runs)
+        self._known = _KnownRuns()
+        self._known.add(data.runs)
         self._data_bytes = min(data.data_bytes, data.initialized_bytes)
         self._rebuild()
         listed = self._first.find(AttributeType.ATTRIBUTE_LIST)
@@ -62,7 +70,7 @@ class MftReader:
     @property
     def runs(self) -> list[Run]:
         """The runs of $MFT's unnamed $DATA, in VCN order."""
-        return list(self._runs)
+        return [Run(*row) for row in self._known.table().tolist()]
 
     def read_record(self, number: int) -> Record:
         """Fetch record ``number``.
@@ -97,50 +105,48 @@ class MftReader:
             RecordError: it has none, or none that can be followed.
             DeviceReadError: its clusters cannot be read.
         """
-        pieces = self._own_pieces(attribute_type)
-        first = next((piece for piece in pieces if piece.resident or not piece.lowest_vcn), None)
+        known, first = _KnownRuns(), None
+        for piece in self._own_pieces(attribute_type):
+            if first is None and (piece.resident or not piece.lowest_vcn):
+                first = piece
+            if known.runs < _MOST_RUNS:
+                known.add(piece.runs)
         if first is None:
             raise RecordError("its start is missing")
         if first.resident:
             return first.value[:max_bytes]
         if first.run_error:
             raise RecordError(first.run_error)
-        runs: list[Run] = []
-        for piece in pieces:
-            _take_new(runs, piece.runs)
-        clusters = ClusterStream.from_runs(self._device, self.boot.cluster_bytes, runs)
+        clusters = known.stream(self._device, self.boot.cluster_bytes)
         data_bytes = max(first.data_bytes, 0)
         initialized_bytes = max(first.initialized_bytes, 0)
         return SystemStream(0, data_bytes, initialized_bytes, clusters).read(max_bytes)
 
-    def _own_pieces(self, attribute_type: AttributeType) -> list[Attribute]:
+    def _own_pieces(self, attribute_type: AttributeType) -> Iterator[Attribute]:
         """Unnamed attributes of one type, of record 0 and of the records that its list names."""
-        holders = [self._first]
-        for entry in self._listed:
-            if entry.attribute_type == attribute_type and not entry.name and entry.record:
-                holder = self._fetch_listed(entry)
-                if holder is not None and all(holder.number != known.number for known in holders):
-                    holders.append(holder)
-        return [
-            attribute
-            for holder in holders
-            for attribute in holder.attributes
-            if attribute.attribute_type == attribute_type and not attribute.name
-        ]
+        yield from _unnamed(self._first, attribute_type)
+        listed = {
+            (entry.record, entry.sequence): None for entry in self._listed
+            if entry.attribute_type == attribute_type and not entry.name and entry.record
+        }  # fmt: skip
+        for number, sequence in listed:
+            holder = self._fetch_extension(number)
+            if holder is not None and holder.sequence == sequence:
+                yield from _unnamed(holder, attribute_type)
 
     def _fetch(self, number: int) -> Record:
         record_bytes = self.boot.record_bytes
         return parse_record(self.stream.read(number * record_bytes, record_bytes), number)
 
     def _rebuild(self) -> None:
-        self._runs.sort(key=lambda run: run.vcn)
-        self.stream = ClusterStream.from_runs(self._device, self.boot.cluster_bytes, self._runs)
+        self.stream = self._known.stream(self._device, self.boot.cluster_bytes)
+        self._stale = False
 
     def _count_records(self) -> int:
         """Records within $MFT's size, its runs, and the bytes that the device has."""
         claimed_bytes = min(self._data_bytes, self.stream.covered_bytes)
-        real_bytes = sum(run.clusters for run in self._runs if run.lcn >= 0)
-        held_bytes = min(real_bytes * self.boot.cluster_bytes, self._device.size_bytes)
+        real_bytes = self._known.real_clusters * self.boot.cluster_bytes
+        held_bytes = min(real_bytes, self._device.size_bytes)
         if claimed_bytes > held_bytes and not self.parts_missing:
             self._findings.add(
                 "error", "mft-size",
@@ -149,11 +155,6 @@ class MftReader:
         self.held_records = max(held_bytes, 0) // self.boot.record_bytes
         limit_bytes = max(held_bytes, 0) if not self.parts_missing else self._device.size_bytes
         return max(0, min(claimed_bytes, limit_bytes)) // self.boot.record_bytes
-
-    def _add_runs(self, runs: Iterable[Run]) -> None:
-        """Take a piece's runs, except where another piece has said where those VCNs lie."""
-        _take_new(self._runs, runs)
-        self._rebuild()
 
     def _read_record_0(self) -> tuple[Record, Attribute]:
         reasons = []
@@ -203,52 +204,117 @@ class MftReader:
             self._findings.add(
                 "error", "mft-list-damaged", f"$MFT's attribute list: {damage}", record=0
             )
-        pending = [
-            entry for entry in self._listed
-            if entry.attribute_type == AttributeType.DATA and not entry.name and entry.record
-        ]  # fmt: skip
-        while pending:
-            waiting = [entry for entry in pending if not self._add_piece(entry)]
-            if len(waiting) == len(pending):
+        self._add_listed()
+
+    def _add_listed(self) -> None:
+        """Add the pieces that the list names; those out of reach again once others are known."""
+        wanted: dict[int, set[tuple[int, int]]] = {}  # record -> (its sequence, lowest VCN)
+        for entry in self._listed:
+            if entry.attribute_type == AttributeType.DATA and not entry.name and entry.record:
+                places = wanted.setdefault(entry.record, set())
+                places.add((entry.sequence, entry.lowest_vcn))
+        lost: dict[int, set[tuple[int, int]]] = {}
+        for _ in range(_MOST_ROUNDS):
+            waiting = {}
+            for number, places in wanted.items():
+                if not self._reaches(number):
+                    waiting[number] = places
+                elif left := places - self._add_pieces(number, places):
+                    lost[number] = left
+            if len(waiting) == len(wanted):
                 break
-            pending = waiting
-        for entry in pending:
+            wanted = waiting
+        self._rebuild()
+        for number, places in (lost | wanted).items():
             self.parts_missing = True
             self._findings.add(
                 "error", "mft-part-missing",
-                f"the piece of $MFT from VCN {entry.lowest_vcn} on cannot be read: its record "
-                f"{entry.record} is damaged or out of reach", record=entry.record,
+                f"the piece of $MFT from VCN {min(vcn for _, vcn in places)} on cannot be read: "
+                f"its record {number} is damaged or out of reach", record=number,
             )  # fmt: skip
 
-    def _add_piece(self, entry: ListEntry) -> bool:
-        """Take one piece if its record is already reachable; a piece that is known counts too."""
-        record = self._fetch_listed(entry)
-        for attribute in record.attributes if record is not None else ():
-            if (
-                attribute.attribute_type == AttributeType.DATA
-                and not (attribute.name or attribute.resident or attribute.run_error)
-                and attribute.lowest_vcn == entry.lowest_vcn
-            ):
-                self._add_runs(attribute.runs)
-                return True
-        return False
-
-    def _fetch_listed(self, entry: ListEntry) -> Record | None:
-        """The extension record of $MFT that an entry names; None if it is out of reach or not."""
+    def _reaches(self, number: int) -> bool:
+        """Whether the pieces that are known hold a record."""
         record_bytes = self.boot.record_bytes
-        if not self.stream.has(entry.record * record_bytes, record_bytes):
+        if self._stale and not self.stream.has(number * record_bytes, record_bytes):
+            self._rebuild()
+        return self.stream.has(number * record_bytes, record_bytes)
+
+    def _add_pieces(self, number: int, places: set[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Take the pieces of one record that are at ``places``, and return these places."""
+        found: set[tuple[int, int]] = set()
+        record = self._fetch_extension(number)
+        if record is None:
+            return found
+        for attribute in _unnamed(record, AttributeType.DATA):
+            place = (record.sequence, attribute.lowest_vcn)
+            readable = not (attribute.resident or attribute.run_error)
+            if place in places and readable and self._known.runs < _MOST_RUNS:
+                self._known.add(attribute.runs)
+                self._stale = True
+                found.add(place)
+        return found
+
+    def _fetch_extension(self, number: int) -> Record | None:
+        """A record that extends $MFT's; None if it is out of reach, damaged or another file's."""
+        if not self._reaches(number):
             return None
         try:
-            record = self._fetch(entry.record)
+            record = self._fetch(number)
         except (RecordError, DeviceReadError):
             return None
-        fits = record.sequence == entry.sequence and not record.base_record and record.in_use
-        return record if fits else None
+        return record if record.in_use and not record.base_record else None
 
 
-def _take_new(known: list[Run], runs: Iterable[Run]) -> None:
-    """Add runs to ``known``, except where one there has said where those VCNs lie."""
-    for run in runs:
-        end_vcn = run.vcn + run.clusters
-        if not any(run.vcn < k.vcn + k.clusters and k.vcn < end_vcn for k in known):
-            known.append(run)
+def _unnamed(record: Record, attribute_type: int) -> Iterator[Attribute]:
+    """The unnamed attributes of one type that a record itself holds."""
+    for attribute in record.attributes:
+        if attribute.attribute_type == attribute_type and not attribute.name:
+            yield attribute
+
+
+class _KnownRuns:
+    """The runs of pieces in the order they were found: where two hold a VCN, the first counts.
+
+    Attributes:
+        runs: how many.
+        real_clusters: of those that are no holes.
+    """
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.real_clusters = 0
+        self._parts: list[npt.NDArray[np.int64]] = [np.empty((0, 3), np.int64)]
+        # Stretches of VCNs that are known, ascending; none touches the next.
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Take a piece's runs, except those at VCNs that are known."""
+        new = [(run.vcn, run.lcn, run.clusters) for run in runs if self._take(run)]
+        self._parts.append(np.array(new, np.int64).reshape(-1, 3))
+        self.runs += len(new)
+        self.real_clusters += sum(clusters for _, lcn, clusters in new if lcn >= 0)
+
+    def _take(self, run: Run) -> bool:
+        starts, ends, end = self._starts, self._ends, run.vcn + run.clusters
+        at = bisect_right(starts, run.vcn)
+        before, behind = at > 0, at < len(starts)
+        if (before and ends[at - 1] > run.vcn) or (behind and starts[at] < end):
+            return False
+        low = at - (before and ends[at - 1] == run.vcn)
+        high = at + (behind and starts[at] == end)
+        first, last = min([run.vcn, *starts[low:at]]), max([end, *ends[at:high]])
+        starts[low:high], ends[low:high] = [first], [last]
+        return True
+
+    def stream(self, device: BlockDevice, cluster_bytes: int) -> ClusterStream:
+        """The bytes that they lead to."""
+        return ClusterStream(device, cluster_bytes, *np.ascontiguousarray(self.table().T))
+
+    def table(self) -> npt.NDArray[np.int64]:
+        """(n, 3): VCN, LCN (-1 a hole) and clusters of each run, in VCN order."""
+        if len(self._parts) > 1:
+            table = np.concatenate(self._parts)
+            self._parts = [table[np.argsort(table[:, 0], kind="stable")]]
+        return self._parts[0]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from sbtk.errors import NotNtfsError, VolumeDamagedError
+from sbtk.ntfs.boot import BootSector
+from sbtk.ntfs.mft import MftReader
 from sbtk.ntfs.tables import Tables
 from tests.ntfs import builder as b
 from tests.ntfs.conftest import Scanner
@@ -105,6 +107,35 @@ def test_mft_piece_that_cannot_be_reached(scan_volume: Scanner) -> None:
     assert ("mft-part-missing", 40) in findings(tables)
     assert paths(tables)[35] == "f"
     assert tables.volume.counts["records"] == 48
+
+
+class CountingDevice(b.MemoryDevice):
+    reads = 0
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        self.reads += 1
+        super().read_into(offset_bytes, buffer)
+
+
+def test_a_list_of_mft_that_names_a_record_over_and_over_costs_one_look() -> None:
+    """Each look at it once cost runs times runs, and a list has 8,192 entries."""
+    volume = b.volume_with_listed_mft()
+    runs_of_piece = 430
+    piece = b.nonresident(b.DATA, b"\x11\x01\x01" * (2 * runs_of_piece // 3), lowest_vcn=8)
+    volume.put(20, b.record(20, [piece], base=0, base_sequence=1))
+    entries = b.list_entry(b.DATA, 0)
+    for i in range(8_000):
+        sequence, record = (1, 20) if i % 2 else (i % 50_000, 20)
+        entries += b.list_entry(b.DATA, record, lowest_vcn=8 + i // 2 % 100, sequence=sequence)
+    data = b.nonresident(b.DATA, volume.mft_runs[:2], data_bytes=1 << 16, allocated_bytes=1 << 16)
+    listed = b.nonresident(b.LIST, [(100, 64)], data_bytes=len(entries))
+    volume.put(0, b.plain_file(0, "$MFT", listed, data, volume.mft_bitmap_attribute))
+    volume.put_clusters(100, entries)
+    device = CountingDevice(volume.image())
+    reader = MftReader(device, BootSector.parse(device.read(0, 512)))
+    assert reader.parts_missing
+    assert reader.stream.covered_bytes == (8 + 2 * runs_of_piece // 3) * 4096
+    assert device.reads < 20
 
 
 def test_unreadable_sectors_cost_their_records_only(scan_volume: Scanner) -> None:
