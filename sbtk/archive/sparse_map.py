@@ -21,7 +21,6 @@ Int64Array = NDArray[np.int64]
 
 SHORTEST_ENTRY_BYTES = 4  # "0\n0\n"
 _COMPILED_FROM = 20_000
-_ROOM_BYTES = 20  # of a number and its newline
 
 
 def encode(start_bytes: Int64Array, length_bytes: Int64Array, real_bytes: int) -> NDArray[np.uint8]:
@@ -37,17 +36,23 @@ def encode(start_bytes: Int64Array, length_bytes: Int64Array, real_bytes: int) -
         (m,) uint8, m a multiple of 512.
     """
     ends_in_hole = not start_bytes.size or start_bytes[-1] + length_bytes[-1] < real_bytes
-    entries = start_bytes.size + int(ends_in_hole)
-    numbers = np.empty(1 + 2 * entries, np.int64)
-    numbers[0] = entries
-    numbers[1 : 1 + 2 * start_bytes.size : 2] = start_bytes
-    numbers[2 : 2 + 2 * start_bytes.size : 2] = length_bytes
-    if ends_in_hole:
-        numbers[-2:] = real_bytes, 0
-    text = _write(numbers)
-    padded = np.zeros(-(-text.size // BLOCK_BYTES) * BLOCK_BYTES, np.uint8)
-    padded[: text.size] = text
-    return padded
+    head = f"{start_bytes.size + int(ends_in_hole)}\n".encode()
+    tail = f"{real_bytes}\n0\n".encode() if ends_in_hole else b""
+    room = len(head) + _room_bytes(start_bytes, length_bytes) + len(tail) + BLOCK_BYTES
+    text = np.empty(room, np.uint8)
+    at = len(head)
+    text[:at] = np.frombuffer(head, np.uint8)
+    at += _write(start_bytes, length_bytes, text[at:])
+    text[at : at + len(tail)] = np.frombuffer(tail, np.uint8)
+    at += len(tail)
+    padded = -(-at // BLOCK_BYTES) * BLOCK_BYTES
+    text[at:padded] = 0
+    return text[:padded]
+
+
+def _room_bytes(*columns: Int64Array) -> int:
+    """No less than the text of these numbers takes."""
+    return sum(column.size * (len(str(int(column.max()))) + 1) for column in columns if column.size)
 
 
 def decode(text: bytes | memoryview | NDArray[np.uint8]) -> tuple[Int64Array, Int64Array, int]:
@@ -84,13 +89,14 @@ def decode(text: bytes | memoryview | NDArray[np.uint8]) -> tuple[Int64Array, In
     return start_bytes, length_bytes, map_bytes
 
 
-def _write(numbers: Int64Array) -> NDArray[np.uint8]:
-    compiled = _compiled(numbers.size)
-    if compiled is None:
-        joined = "".join([f"{value}\n" for value in numbers.tolist()])
-        return np.frombuffer(joined.encode(), np.uint8)
-    text = np.empty(numbers.size * _ROOM_BYTES, np.uint8)
-    return text[: compiled.write_decimals(numbers, text)]
+def _write(start_bytes: Int64Array, length_bytes: Int64Array, text: NDArray[np.uint8]) -> int:
+    compiled = _compiled(2 * start_bytes.size)
+    if compiled is not None:
+        return int(compiled.write_decimals(start_bytes, length_bytes, text))
+    pairs = zip(start_bytes.tolist(), length_bytes.tolist(), strict=True)
+    joined = "".join([f"{start}\n{length}\n" for start, length in pairs]).encode()
+    text[: len(joined)] = np.frombuffer(joined, np.uint8)
+    return len(joined)
 
 
 def _read(octets: NDArray[np.uint8], numbers: Int64Array) -> int:

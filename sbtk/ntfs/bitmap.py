@@ -8,7 +8,7 @@ import numpy as np
 
 from sbtk.ntfs.chunk import I64, U8
 
-_STEP_BYTES = 8 * 1024 * 1024
+_STEP_BYTES = 64 * 1024  # its bits stay in the cache
 _BITS_SET = np.array([value.bit_count() for value in range(256)])
 
 
@@ -31,20 +31,21 @@ def bitmap_runs(bitmap: U8, total_clusters: int) -> ClusterRuns:
         bitmap: (m,) uint8, as it lies on the disk; bits behind ``total_clusters`` are ignored.
         total_clusters: of the volume.
     """
-    starts: list[I64] = []
-    ends: list[I64] = []
-    before = np.zeros(1, np.uint8)
-    for first_byte in range(0, min(len(bitmap), -(-total_clusters // 8)), _STEP_BYTES):
-        part = bitmap[first_byte : first_byte + _STEP_BYTES]
-        bits = np.unpackbits(part, bitorder="little")[: total_clusters - 8 * first_byte]
-        steps = np.diff(np.concatenate([before, bits]).view(np.int8))
-        starts.append(np.flatnonzero(steps == 1) + 8 * first_byte)
-        ends.append(np.flatnonzero(steps == -1) + 8 * first_byte)
-        before = bits[-1:]
-    if before[0]:
-        ends.append(np.array([min(8 * len(bitmap), total_clusters)], np.int64))
-    start_lcn = np.concatenate([np.empty(0, np.int64), *starts])
-    return ClusterRuns(start_lcn, np.concatenate([np.empty(0, np.int64), *ends]) - start_lcn)
+    edges: list[I64] = []  # clusters that differ from the one before: starts and ends by turns
+    before = np.uint8(0)
+    held_bytes = min(len(bitmap), -(-total_clusters // 8))
+    for first_byte in range(0, held_bytes, _STEP_BYTES):
+        part = bitmap[first_byte : min(first_byte + _STEP_BYTES, held_bytes)]
+        shifted = part << np.uint8(1)
+        shifted[0] |= before
+        shifted[1:] |= part[:-1] >> np.uint8(7)
+        bits = np.unpackbits(part ^ shifted, bitorder="little")[: total_clusters - 8 * first_byte]
+        edges.append(np.flatnonzero(bits.view(np.bool_)) + 8 * first_byte)
+        before = part[-1] >> np.uint8(7)
+    if sum(map(len, edges)) % 2:
+        edges.append(np.array([min(8 * len(bitmap), total_clusters)], np.int64))
+    both = np.concatenate([np.empty(0, np.int64), *edges]).reshape(-1, 2)
+    return ClusterRuns(both[:, 0].copy(), both[:, 1] - both[:, 0])
 
 
 def allocated_clusters(bitmap: U8, total_clusters: int) -> int:

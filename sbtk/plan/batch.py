@@ -120,8 +120,13 @@ def rules(
         counted_bytes: the block that NUMBER OF BLOCKS counts, where it is not the LUN's.
 
     Raises:
-        PlanError: the limits leave no room for a single segment.
+        PlanError: the limits leave no room for a single segment, or blocks are no power of two.
     """
+    if block_bytes & (block_bytes - 1) or unit_bytes & (unit_bytes - 1):
+        raise PlanError(
+            f"blocks of {block_bytes} and units of {unit_bytes} bytes are no powers of two",
+            hint="Format the LUN with blocks of 512 or 4096 bytes",
+        )
     list_bytes = min(limits.max_list_bytes, MAX_LID4_BYTES) if lid4 else limits.max_list_bytes
     inline = min(limits.max_inline_bytes, MAX_LID4_BYTES) if lid4 else limits.max_inline_bytes
     segments = limits.max_segments

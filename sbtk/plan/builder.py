@@ -76,9 +76,12 @@ class ArchiveBuilder:
             kind = np.append(kind, np.uint8(REPEAT))
             keep = length > 0
             lun_start, length, kind = lun_start[keep], length[keep], kind[keep]
-        ends = np.cumsum(length)
-        self._columns.append((ends - length + self.at_bytes, length, kind, lun_start))
-        self.at_bytes += int(ends[-1])
+        start = np.cumsum(length)
+        end_bytes = self.at_bytes + int(start[-1])
+        start -= length
+        start += self.at_bytes
+        self._columns.append((start, length, kind, lun_start))
+        self.at_bytes = end_bytes
 
     def add_file(
         self,

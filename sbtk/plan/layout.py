@@ -44,17 +44,27 @@ def check_blocks(geometry: Geometry, target: Target) -> None:
         )
 
 
+def on_lun(volume: Ranges, geometry: Geometry) -> Ranges:
+    """Ranges of the volume as ranges of its LUN."""
+    if not geometry.volume_start_bytes:
+        return volume
+    return Ranges(volume.start_bytes + geometry.volume_start_bytes, volume.length_bytes)
+
+
+def with_table(lun: Ranges, table: Ranges) -> Ranges:
+    """Ranges of the LUN and its partition table, ascending."""
+    if not len(table):
+        return lun
+    all_start = np.concatenate([table.start_bytes, lun.start_bytes])
+    order = np.argsort(all_start, kind="stable")
+    length = np.concatenate([table.length_bytes, lun.length_bytes])
+    return Ranges(all_start[order], length[order])
+
+
 def selected_ranges(selection: Selection, geometry: Geometry, unit: int) -> Ranges:
     """The chosen ranges of the LUN: partition table and volume, ascending."""
-    volume = to_ranges(selection, geometry, unit)
-    start = volume.start_bytes + geometry.volume_start_bytes
-    table = selection.partition_table
-    if not len(table):
-        return Ranges(start, volume.length_bytes)
-    all_start = np.concatenate([table.start_bytes, start])
-    order = np.argsort(all_start, kind="stable")
-    length = np.concatenate([table.length_bytes, volume.length_bytes])
-    return Ranges(all_start[order], length[order])
+    lun = on_lun(to_ranges(selection, geometry, unit), geometry)
+    return with_table(lun, selection.partition_table)
 
 
 def image(
@@ -67,6 +77,7 @@ def image(
     """
     geometry = manifest.geometry
     volume = to_ranges(selection, geometry, unit)
+    lun = on_lun(volume, geometry)
     builder = ArchiveBuilder(max(IMAGE_ALIGN_BYTES, align_bytes(geometry, target)))
     builder.add_file(names.MANIFEST_NAME, manifest.to_bytes(), mtime_ns=manifest.created_ns)
     add_partition_table(builder, selection.partition_table, manifest.created_ns)
@@ -75,11 +86,11 @@ def image(
         geometry.volume_bytes,
         file_start=volume.start_bytes,
         file_length=volume.length_bytes,
-        lun_start=volume.start_bytes + geometry.volume_start_bytes,
+        lun_start=lun.start_bytes,
         length=volume.length_bytes,
         mtime_ns=manifest.created_ns,
     )
-    return builder.finish(), selected_ranges(selection, geometry, unit)
+    return builder.finish(), with_table(lun, selection.partition_table)
 
 
 def mirror(selection: Selection, geometry: Geometry, unit: int) -> tuple[Archive, Ranges]:

@@ -1,7 +1,8 @@
 """The loops that go through pieces one by one, in plain Python as Numba compiles them.
 
 Greedy packing into command lists cannot be vectorised: where one list ends depends on all before.
-Each loop runs twice, first with empty result arrays to count, then to fill them. ``kernels``
+Each loop runs twice, first with empty result arrays to count, then to fill them. Blocks and units
+are powers of two (``batch.rules`` sees to it): a mask takes a twentieth of a division. ``kernels``
 chooses between this form and the compiled one; both give the same numbers (a test compares them).
 """
 
@@ -118,8 +119,8 @@ def pack_tape(
                 take = rest
             else:
                 at = origin[piece] + offset
-                inside = at % block
-                take = min(rest // unit * unit, max_segment) if inside == 0 else 0
+                inside = at & (block - 1)
+                take = min(rest & -unit, max_segment) if inside == 0 else 0
                 what = WHOLE
                 if take == 0:
                     take = rest if inside == 0 else min(rest, block - inside)
@@ -142,7 +143,7 @@ def pack_tape(
                 break
             take = min(take, cap - total)
             if what == WHOLE:
-                take = take // unit * unit
+                take = take & -unit
             if take <= 0 or listed + descriptor > list_room:
                 break
             own_piece[count] = piece
@@ -172,7 +173,7 @@ def pack_tape(
             used += 1
         last = keep - reached  # bytes of segment ``used`` that stay
         if last > 0 and (
-            (own_class[used] == WHOLE and last % unit != 0)
+            (own_class[used] == WHOLE and last & (unit - 1) != 0)
             or own_class[used] == PART
             or last % SECTOR != 0
         ):
@@ -184,7 +185,7 @@ def pack_tape(
                 used += 1
             last = 0
             if own_class[used] == WHOLE:
-                last = (record - reached) // unit * unit
+                last = (record - reached) & -unit
             elif own_class[used] != PART:
                 last = (record - reached) // SECTOR * SECTOR
             keep = reached + last
@@ -262,8 +263,8 @@ def cut_pieces(
         at = np.int64(0)
         inline = kind[row] == PIECE_INLINE
         whole = np.int64(0)
-        if not inline and origin[row] % lun_block == 0 and start[row] % disk_block == 0:
-            whole = length[row] // unit * unit
+        if not inline and origin[row] & (lun_block - 1) == 0 and start[row] & (disk_block - 1) == 0:
+            whole = length[row] & -unit
         while at < length[row]:
             if at < whole:
                 take = min(whole - at, max_segment)
