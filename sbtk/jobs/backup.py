@@ -16,9 +16,10 @@ from sbtk.jobs.control import Control
 from sbtk.jobs.counting import CountingDevice
 from sbtk.jobs.finish import Facts, finish
 from sbtk.jobs.journal import Journal
-from sbtk.jobs.policy import Health, OnError, check_health
+from sbtk.jobs.policy import Health, OnError, check_health, look_at_source
 from sbtk.jobs.results import JobResult
 from sbtk.jobs.run import Run, absolute, boot_id, run_of
+from sbtk.jobs.same_disk import refuse_source
 from sbtk.jobs.session import End, Session, create_disk, open_session, without_partition
 from sbtk.jobs.source_state import state_of
 from sbtk.jobs.targets import Prepared, check_target, prepare
@@ -143,10 +144,10 @@ class _Backup:
 
     def carry_out(self) -> None:
         options, run = self.options, self.run
-        if absolute(without_partition(self.source)) == absolute(without_partition(self.to)):
-            raise TargetError(f"{self.to} is the source itself", hint="Choose another target")
-        if options.layout != "mirror":
-            check_target(self.to, options.layout, options.yes)
+        source, to = without_partition(self.source), without_partition(self.to)
+        refuse_source(to, source, "is the source itself")
+        run.figures.metadata_bytes += look_at_source(self.source, options.health)
+        check_target(self.to, options.layout, options.yes)
         with ExitStack() as stack:
             with run.stage("view"):
                 view = stack.enter_context(

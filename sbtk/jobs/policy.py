@@ -5,12 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from sbtk.device.location import parse
+from sbtk.device.location import find_ntfs, open_device, parse
 from sbtk.device.partition import has_backup_boot_sector, read_table
 from sbtk.device.scsi import ScsiDevice
 from sbtk.errors import NotConfirmedError, VolumeUnfitError
 from sbtk.events import Finding, Listener
+from sbtk.jobs.counting import CountingDevice
+from sbtk.jobs.session import without_partition
 from sbtk.jobs.units import Disk
+from sbtk.ntfs.glance import glance
 from sbtk.ntfs.signature import HEAD_BYTES, identify
 from sbtk.ntfs.tables import VolumeInfo
 from sbtk.units import format_bytes, plural
@@ -33,16 +36,15 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
-def check_health(info: VolumeInfo, policy: Health, emit: Listener) -> dict[str, object]:
-    """Judge the volume that is about to be copied.
+def refuse_unfit(info: VolumeInfo, policy: Health) -> list[tuple[str, str]]:
+    """Refuse a source that the policy does not take.
 
     Args:
-        info: of the snapshot.
+        info: of the volume.
         policy: what to do where it is unfit.
-        emit: told of each reason.
 
     Returns:
-        What the set's manifest says about it.
+        Code and text of each reason against it.
 
     Raises:
         VolumeUnfitError: it is unfit, and the policy is to fail.
@@ -61,6 +63,24 @@ def check_health(info: VolumeInfo, policy: Health, emit: Listener) -> dict[str, 
             f"{info.source} is not fit to be backed up: {'; '.join(text for _, text in reasons)}",
             hint="Run chkdsk there, or take it as it is with --health warn",
         )
+    return reasons
+
+
+def check_health(info: VolumeInfo, policy: Health, emit: Listener) -> dict[str, object]:
+    """Judge the volume that is about to be copied.
+
+    Args:
+        info: of the snapshot.
+        policy: what to do where it is unfit.
+        emit: told of each reason.
+
+    Returns:
+        What the set's manifest says about it.
+
+    Raises:
+        VolumeUnfitError: it is unfit, and the policy is to fail.
+    """
+    reasons = refuse_unfit(info, policy)
     if policy is Health.WARN:
         for code, text in reasons:
             emit(
@@ -69,6 +89,22 @@ def check_health(info: VolumeInfo, policy: Health, emit: Listener) -> dict[str, 
                 )
             )
     return {"policy": policy.value, "unfit": [code for code, _ in reasons], "log": info.log}
+
+
+def look_at_source(location: str, policy: Health) -> int:
+    """Judge a source at a glance, so that nobody waits for one that will be refused.
+
+    Returns:
+        Bytes that were read.
+
+    Raises:
+        LocationError, NotNtfsError, PartitionError, VolumeDamagedError: it cannot be backed up.
+        VolumeUnfitError: it is unfit, and the policy is to fail.
+    """
+    with CountingDevice(open_device(without_partition(location))) as disk:
+        opened = find_ntfs(location, disk)
+        refuse_unfit(glance(opened.device, source=location), policy)
+        return disk.read_bytes
 
 
 def target_name(location: str) -> str:

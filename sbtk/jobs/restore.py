@@ -22,6 +22,7 @@ from sbtk.jobs.journal import Journal
 from sbtk.jobs.policy import confirm_overwrite, what_is_on
 from sbtk.jobs.results import CheckedResult
 from sbtk.jobs.run import Run, absolute, boot_id, run_of
+from sbtk.jobs.same_disk import refuse_mounted, refuse_source
 from sbtk.jobs.session import End, Session, create_disk, open_session, without_partition
 from sbtk.jobs.sets import KnownSet, find_set, require_disk
 from sbtk.jobs.units import Disk
@@ -77,11 +78,12 @@ def restore(
                "limits": limits if isinstance(limits, str) else limits.name}  # fmt: skip
     with run_of("restore", known.record.set_id, target, options, control=control, emit=emit) as run:
         run.set_id = known.record.set_id
-        if absolute(without_partition(medium)) == absolute(without_partition(target)):
-            raise TargetError(f"{target} holds the set itself", hint="Choose another target")
+        whole = without_partition(target)
+        refuse_source(whole, without_partition(medium), "holds the set itself")
+        refuse_mounted(whole)
         made = not in_place and create_disk(target, known.manifest.geometry.lun_bytes)
         profile = profile_limits(limits) if isinstance(limits, str) else limits
-        ends = [End(without_partition(target), writable=True), End(medium)]
+        ends = [End(whole, writable=True), End(medium)]
         try:
             with open_session(ends, profile=profile, emit=run.emit) as session:
                 job = _Restore(run, known, session, target, tuple(files), in_place, yes)

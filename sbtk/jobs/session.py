@@ -210,6 +210,15 @@ def open_medium(location: str, *, writable: bool = False) -> Iterator[Disk | Tap
         transport.close()
 
 
+def will_be_made(location: str) -> bool:
+    """Whether a location names a file that does not exist, in a folder that does."""
+    place = parse(location)
+    path = Path(place.path)
+    if place.kind != "path" or path.exists() or path.is_relative_to("/dev"):
+        return False
+    return path.parent.is_dir()
+
+
 def create_disk(location: str, size_bytes: int) -> bool:
     """Make a sparse file where a location names one that does not exist.
 
@@ -219,12 +228,9 @@ def create_disk(location: str, size_bytes: int) -> bool:
     Raises:
         LocationError: it cannot be made.
     """
-    place = parse(location)
-    path = Path(place.path)
-    if place.kind != "path" or path.exists() or not path.parent.is_dir():
+    if not will_be_made(location):
         return False
-    if path.is_relative_to("/dev"):
-        return False
+    path = Path(parse(location).path)
     try:
         with path.open("xb") as file:
             file.truncate(size_bytes)

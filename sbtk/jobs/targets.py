@@ -9,7 +9,8 @@ from sbtk.errors import TargetError
 from sbtk.jobs.label import read_label
 from sbtk.jobs.medium import ALIGN_BYTES, Place, next_place, prepare_tape
 from sbtk.jobs.policy import confirm_overwrite, what_is_on
-from sbtk.jobs.session import open_medium, without_partition
+from sbtk.jobs.same_disk import refuse_mounted
+from sbtk.jobs.session import open_medium, will_be_made, without_partition
 from sbtk.jobs.units import Disk, Tape
 from sbtk.plan.model import Plan, Target
 from sbtk.units import format_bytes
@@ -68,13 +69,23 @@ def check_target(location: str, layout: str, yes: str) -> None:
 
     Raises:
         TargetError: the set may not go there.
-        LocationError: it cannot be opened.
+        LocationError: it cannot be opened, or not be written to.
     """
-    with open_medium(without_partition(location)) as unit:
+    whole = without_partition(location)
+    refuse_mounted(whole)
+    if layout == "mirror" and will_be_made(whole):
+        return
+    with open_medium(whole, writable=True) as unit:
         if isinstance(unit, Tape):
+            _refuse_mirror(layout)
             read_label(unit)
         else:
             _disk_place(unit, location, layout, yes)
+
+
+def _refuse_mirror(layout: str) -> None:
+    if layout == "mirror":
+        raise TargetError("a tape holds no mirror", hint="Choose the layout image or files")
 
 
 def prepare(unit: Disk | Tape, location: str, layout: str, yes: str) -> Prepared:
@@ -86,8 +97,7 @@ def prepare(unit: Disk | Tape, location: str, layout: str, yes: str) -> Prepared
         CheckConditionError: it cannot be written.
     """
     if isinstance(unit, Tape):
-        if layout == "mirror":
-            raise TargetError("a tape holds no mirror", hint="Choose the layout image or files")
+        _refuse_mirror(layout)
         label, place = prepare_tape(unit)
         target = Target("tape", block_bytes=1)
         return Prepared(unit, location, target, place, label.cartridge_id)

@@ -23,7 +23,7 @@ MIRRORED_RECORDS = 4
 _LOG_PAGE_LIMITS_BYTES = (512, 65536)
 _LOG_HEAD_BYTES = 2 * 65536
 _HIBERNATION_FILE = r"^hiberfil\.sys$"
-_HIBERNATED = (b"hibr", b"HIBR")
+HIBERNATED = (b"hibr", b"HIBR")
 
 
 def check(
@@ -32,7 +32,7 @@ def check(
 ) -> None:  # fmt: skip
     """Fill the health fields of ``volume`` and add the findings that belong to them."""
     volume.mirror = compare_mirror(device, boot, mft, findings)
-    _read_volume_record(mft, volume, findings)
+    read_volume_record(mft, volume, findings)
     volume.log = _check_log(files, findings)
     volume.hibernated = _check_hibernation(files, mft, findings)
 
@@ -91,7 +91,7 @@ def _content(raw: bytes) -> bytes:
     return fixed[:start] + fixed[end:used_bytes]
 
 
-def _read_volume_record(mft: MftReader, volume: VolumeInfo, findings: FindingList) -> None:
+def read_volume_record(mft: MftReader, volume: VolumeInfo, findings: FindingList) -> None:
     """Label, version and the dirty flag, from record 3."""
     try:
         record = mft.read_record(SystemRecord.VOLUME)
@@ -208,7 +208,7 @@ def _check_hibernation(files: SystemFiles, mft: MftReader, findings: FindingList
     except (RecordError, DeviceReadError) as error:
         findings.add("warning", "hibernation-unread", str(error.args[0]), record=record)
         return False
-    if head[:4] not in _HIBERNATED:
+    if head[:4] not in HIBERNATED:
         return False
     findings.add(
         "warning", "hibernated",

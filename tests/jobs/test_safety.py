@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from sbtk.errors import (
     LocationNotFoundError,
     MediumFullError,
     NotConfirmedError,
+    NotNtfsError,
     SbtkError,
     SourceChangedError,
     TargetError,
     VolumeUnfitError,
 )
-from sbtk.events import Event, Finding, ListDone
+from sbtk.events import Event, Finding, ListDone, QuietSample
 from sbtk.jobs.control import Control
 from sbtk.jobs.medium import find_sets
 from sbtk.jobs.session import open_medium
@@ -31,6 +33,7 @@ from sbtk.ntfs.layout import AttributeType, SystemRecord
 from tests.corpus import volume
 from tests.hostile.surgery import Patient, attribute, value_place
 from tests.jobs.jobs import MIB, back_up, disk, tape
+from tests.loopfs import loop_device, loop_fs
 
 
 def sets_on(location: str) -> list[tuple[str, bool]]:
@@ -158,9 +161,11 @@ def hibernated(folder: Path) -> Path:
 def test_an_unfit_source_warns_fails_or_is_allowed(tmp_path, make, code, says):
     image = make(tmp_path)
     to = tape(tmp_path)
+    early: list[Event] = []
     with pytest.raises(VolumeUnfitError, match=says) as caught:
-        back_up(image, to, health="fail")
+        back_up(image, to, health="fail", emit=early.append)
     one_line(caught.value)
+    assert not any(isinstance(item, QuietSample) for item in early)  # nobody waited for it
     assert sets_on(to) == []
     for policy, warned in (("warn", True), ("allow", False)):
         told: list[Event] = []
@@ -172,6 +177,72 @@ def test_an_unfit_source_warns_fails_or_is_allowed(tmp_path, make, code, says):
         notes = find_set(made.set_id).manifest.notes
         assert notes["health"]["policy"] == policy
         assert notes["health"]["unfit"] == [code]
+
+
+def test_a_source_is_judged_again_on_the_snapshot(tmp_path):
+    """It is sound when the wait begins, and dirty when the wait ends."""
+    live = tmp_path / "live.img"
+    shutil.copyfile(volume("tiny").image, live)
+    live.chmod(0o644)
+    content = dirty(tmp_path).read_bytes()
+    waiting: list[Event] = []
+
+    def spoil(event):
+        if isinstance(event, QuietSample) and not waiting:
+            waiting.append(event)
+            live.write_bytes(content)
+
+    to = tape(tmp_path)
+    with pytest.raises(VolumeUnfitError, match="dirty flag"):
+        back_up(live, to, health="fail", emit=spoil)
+    assert waiting
+    assert sets_on(to) == []
+
+
+def test_what_is_no_ntfs_is_refused_before_the_wait(tmp_path):
+    told: list[Event] = []
+    with pytest.raises(NotNtfsError) as caught:
+        back_up(disk(tmp_path, "blank.img"), tape(tmp_path), emit=told.append)
+    one_line(caught.value)
+    assert not any(isinstance(item, QuietSample) for item in told)
+
+
+@pytest.mark.parametrize("name", ["symbolic link", "hard link", "loop device"])
+def test_the_source_by_another_name_is_no_target(name, tmp_path):
+    live = tmp_path / "live.img"
+    shutil.copyfile(volume("tiny").image, live)
+    live.chmod(0o644)
+    before = live.read_bytes()
+    with ExitStack() as stack:
+        other = tmp_path / "other.img"
+        if name == "symbolic link":
+            other.symlink_to(live)
+        elif name == "hard link":
+            other.hardlink_to(live)
+        else:
+            other = Path(stack.enter_context(loop_device(live)))
+        with pytest.raises(TargetError, match="is the source itself") as caught:
+            back_up(live, str(other), yes=other.name)
+    one_line(caught.value)
+    assert live.read_bytes() == before
+
+
+def test_what_is_mounted_is_no_target(tmp_path):
+    """Neither the file system that holds the source nor any other."""
+    made = back_up(volume("tiny").image, tape(tmp_path))
+    with loop_fs("ext4", tmp_path) as held:
+        device, source = held.device, held.path / "tiny.img"
+        shutil.copyfile(volume("tiny").image, source)
+        yes = Path(device).name
+        for attempt in (
+            lambda: back_up(source, device, yes=yes),
+            lambda: back_up(source, device, yes=yes, layout="mirror"),
+            lambda: sbtk.restore(made.set_id, to=device, yes=yes),
+        ):
+            with pytest.raises(TargetError, match="is mounted at") as caught:
+                attempt()
+            assert str(held.path) in one_line(caught.value)
+        assert source.read_bytes() == volume("tiny").image.read_bytes()
 
 
 def test_a_tape_that_fills_up(tmp_path):
