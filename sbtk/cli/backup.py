@@ -7,12 +7,23 @@ from typing import Annotated
 
 import typer
 
-from sbtk.cli.jobs_text import Told, bytes_by_path, finding_lines, print_lines
+from sbtk.cli.job_options import (
+    ExcludeOption,
+    IncludeOption,
+    Layout,
+    LayoutOption,
+    PagingFilesOption,
+    ProfileOption,
+    RecordBytesOption,
+    YesOption,
+)
+from sbtk.cli.jobs_text import bytes_by_path, carry_out
 from sbtk.cli.options import DebugOption, JsonOption, ProgressOption, ProgressStyle, verb_app
-from sbtk.cli.plan import Layout, parse_profile
-from sbtk.cli.progress import reporter
+from sbtk.cli.plan import parse_profile
+from sbtk.events import Listener
 from sbtk.jobs.backup import backup as back_up
 from sbtk.jobs.policy import Health, OnError
+from sbtk.jobs.results import JobResult
 from sbtk.units import parse_bytes
 
 app = verb_app("Back up a volume to a tape or a disk. Waits for quiet, copies a snapshot of it.")
@@ -23,16 +34,10 @@ def backup(
     source: Annotated[str, typer.Argument(metavar="SRC", help="Location of the volume.")],
     to: Annotated[str, typer.Option("--to", metavar="LOC", help="tape:PATH or a disk.")],
     *,
-    layout: Annotated[Layout, typer.Option(help="Layout of the archive.")] = Layout.IMAGE,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only these files; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Not the data of these; repeatable.")
-    ] = None,
-    paging_files: Annotated[
-        bool, typer.Option("--paging-files", help="Carry pagefile.sys and its like too.")
-    ] = False,
+    layout: LayoutOption = Layout.IMAGE,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    paging_files: PagingFilesOption = False,
     snapshot: Annotated[
         str, typer.Option(help="auto, overlay, reflink, lvm, command, vss, or none.")
     ] = "auto",
@@ -54,28 +59,24 @@ def backup(
     on_error: Annotated[
         OnError, typer.Option("--on-error", help="A block that cannot be read: stop, or skip it.")
     ] = OnError.STOP,
-    record_bytes: Annotated[str, typer.Option(help="Tape record, such as 256KiB.")] = "0",
-    profile: Annotated[
-        str, typer.Option(help="Limits of the embedded mover: spc, lio, scst, ctl, tcmu.")
-    ] = "spc",
+    record_bytes: RecordBytesOption = "0",
+    profile: ProfileOption = "spc",
     digests: Annotated[
         bool, typer.Option("--digests/--no-digests", help="Ask the mover for digests.")
     ] = True,
-    yes: Annotated[
-        str, typer.Option(metavar="NAME", help="Destroy what the target of this name holds.")
-    ] = "",
+    yes: YesOption = "",
     as_json: JsonOption = False,
     progress: ProgressOption = ProgressStyle.AUTO,
     debug: DebugOption = False,
 ) -> int:
     """Back up a volume. Data goes from its disk to the target; this host reads metadata only."""
     del debug  # app.main looks for it
-    with reporter(progress, as_json) as emit:
-        told = Told(emit)
-        result = back_up(
+
+    def job(emit: Listener) -> JobResult:
+        return back_up(
             source,
             to=to,
-            emit=told,
+            emit=emit,
             layout=layout.value,
             include=tuple(include or ()),
             exclude=tuple(exclude or ()),
@@ -94,14 +95,13 @@ def backup(
             digests=None if digests else False,
             yes=yes,
         )
-    if not as_json:
+
+    def told(result: JobResult) -> list[str]:
         state = "with flaws" if result.stop.exit_code else "whole"
-        print_lines(
-            [
-                *finding_lines(told.findings),
-                f"set {result.set_id} is on {to}, {state}",
-                *bytes_by_path(result.stop),
-                f"run {result.run_id}",
-            ]
-        )
-    return result.stop.exit_code
+        return [
+            f"set {result.set_id} is on {to}, {state}",
+            *bytes_by_path(result.stop),
+            f"run {result.run_id}",
+        ]
+
+    return carry_out(job, told, progress=progress, as_json=as_json)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
+from sbtk.cli.options import ProgressStyle
 from sbtk.cli.output import printable
+from sbtk.cli.progress import reporter
 from sbtk.events import Checked, Event, Finding, Listener, RunStop
+from sbtk.jobs.results import JobResult
 from sbtk.units import format_bytes, format_count, format_seconds, plural
 
 _MOST_FINDINGS = 20
+
+R = TypeVar("R", bound=JobResult)
 
 
 class Told:
@@ -66,6 +72,25 @@ def finding_lines(findings: list[Finding]) -> list[str]:
     return lines
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print lines."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+def carry_out(
+    job: Callable[[Listener], R],
+    told: Callable[[R], Iterable[str]],
+    *,
+    progress: ProgressStyle,
+    as_json: bool,
+) -> int:
+    """Run a job, show its progress, its findings and what it did; returns its exit code.
+
+    Args:
+        job: does the work and tells it to the listener that it gets.
+        told: the lines for people, behind the findings.
+        progress: how progress is shown.
+        as_json: events as lines of JSON, and nothing else.
+    """
+    with reporter(progress, as_json) as emit:
+        listener = Told(emit)
+        result = job(listener)
+    if not as_json:
+        lines = [*finding_lines(listener.findings), *told(result)]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return result.stop.exit_code

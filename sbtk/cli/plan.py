@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from sbtk.cli.job_options import (
+    ExcludeOption,
+    IncludeOption,
+    Layout,
+    LayoutOption,
+    PagingFilesOption,
+    ProfileOption,
+    RecordBytesOption,
+)
 from sbtk.cli.options import (
     DebugOption,
     JsonOption,
@@ -44,34 +52,18 @@ app = verb_app(
 _CALIBRATION_HINT = "Name a file of JSON; docs/plan.md shows one"
 
 
-class Layout(StrEnum):
-    """How the archive is laid out."""
-
-    IMAGE = "image"
-    FILES = "files"
-    MIRROR = "mirror"
-
-
 @app.command()
 def plan(
     source: Annotated[
         str, typer.Argument(metavar="SRC", help="Location of a volume, or a saved plan.")
     ],
     to: Annotated[str, typer.Option("--to", metavar="LOC", help="tape:PATH or a disk.")] = "",
-    layout: Annotated[Layout, typer.Option(help="Layout of the archive.")] = Layout.IMAGE,
-    profile: Annotated[
-        str, typer.Option(help="Copy manager: spc, lio, scst, ctl, tcmu; or NAME,max_segments=8.")
-    ] = "spc",
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only these files; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Not the data of these; repeatable.")
-    ] = None,
-    paging_files: Annotated[
-        bool, typer.Option("--paging-files", help="Carry pagefile.sys and its like too.")
-    ] = False,
-    record_bytes: Annotated[str, typer.Option(help="Tape record, such as 256KiB.")] = "256KiB",
+    layout: LayoutOption = Layout.IMAGE,
+    profile: ProfileOption = "spc",
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    paging_files: PagingFilesOption = False,
+    record_bytes: RecordBytesOption = "256KiB",
     calibration: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Measured costs (JSON).")
     ] = None,

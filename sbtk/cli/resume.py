@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from sbtk.cli.jobs_text import Told, bytes_by_path, finding_lines, print_lines
+from sbtk.cli.jobs_text import bytes_by_path, carry_out
 from sbtk.cli.options import DebugOption, JsonOption, ProgressOption, ProgressStyle, verb_app
-from sbtk.cli.progress import reporter
+from sbtk.events import Listener
+from sbtk.jobs.results import JobResult
 from sbtk.jobs.resume import resume as go_on
 
 app = verb_app("Go on with a job that was killed, at its first unfinished command list.")
@@ -24,15 +25,14 @@ def resume(
 ) -> int:
     """Resume a backup or a restore; fails with the reason where that cannot be done."""
     del debug  # app.main looks for it
-    with reporter(progress, as_json) as emit:
-        told = Told(emit)
-        result = go_on(run, emit=told)
-    if not as_json:
-        print_lines(
-            [
-                *finding_lines(told.findings),
-                f"run {result.run_id} went on to its end; set {result.set_id}",
-                *bytes_by_path(result.stop),
-            ]
-        )
-    return result.stop.exit_code
+
+    def job(emit: Listener) -> JobResult:
+        return go_on(run, emit=emit)
+
+    def told(result: JobResult) -> list[str]:
+        return [
+            f"run {result.run_id} went on to its end; set {result.set_id}",
+            *bytes_by_path(result.stop),
+        ]
+
+    return carry_out(job, told, progress=progress, as_json=as_json)
