@@ -2,7 +2,8 @@
 
 ``plan.sbtkplan`` is the plan, ``job.json`` what else the job knows, ``lists.jsonl`` one line when a
 list begins and one when it has ended, ``digests.bin`` what the mover answered, 32 bytes a segment.
-A run that was killed goes on at the first list that has not ended.
+Several lists may be under way at once and end in any order. A run that was killed goes on at the
+first list that has not ended, and leaves out those behind it that have.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class Journal:
         job: what the job knows beside its plan.
         plan: what is carried out.
         first_open: the first list that has not ended.
+        ended_lists: all that have.
     """
 
-    def __init__(self, folder: Path, job: dict[str, Any], plan: Plan, first_open: int) -> None:
+    def __init__(self, folder: Path, job: dict[str, Any], plan: Plan, ended: set[int]) -> None:
         self.job = job
         self.plan = plan
-        self.first_open = first_open
+        self.ended_lists = ended
+        self.first_open = 0
+        self._move_on()
         self._folder = folder
         self._lists: TextIO | None = None
 
@@ -60,7 +64,7 @@ class Journal:
                     os.fsync(file.fileno())
         except OSError as error:
             raise JobError(f"the journal cannot be written: {error.strerror}") from error
-        return cls(folder, job, plan, 0)
+        return cls(folder, job, plan, set())
 
     @classmethod
     def load(cls, folder: Path) -> Journal:
@@ -83,10 +87,12 @@ class Journal:
                 f"run {folder.name} cannot be resumed: it was not copying yet ({error})",
                 hint="Start it again",
             ) from error
-        first_open = 0
-        while first_open in ended:
-            first_open += 1
-        return cls(folder, job, plan, first_open)
+        return cls(folder, job, plan, ended)
+
+    def reopen(self, first_open: int) -> None:
+        """Take it that no list from ``first_open`` on has ended."""
+        self.ended_lists &= set(range(first_open))
+        self.first_open = first_open
 
     def begins(self, command: int) -> None:
         """Write ahead that a list is about to be sent."""
@@ -99,7 +105,12 @@ class Journal:
                 file.seek(first_segment * DIGEST_BYTES)
                 file.write(digests.tobytes())
         self._line({"ended": command})
-        self.first_open = command + 1
+        self.ended_lists.add(command)
+        self._move_on()
+
+    def _move_on(self) -> None:
+        while self.first_open in self.ended_lists:
+            self.first_open += 1
 
     def replace(self, plan: Plan, digests: NDArray[np.uint8], first_open: int) -> None:
         """Go on with another plan whose first lists are the same.
@@ -112,6 +123,7 @@ class Journal:
         self.close()
         ended = "".join(json.dumps({"ended": item}) + "\n" for item in range(first_open))
         (self._folder / LISTS_NAME).write_text(ended)
+        self.ended_lists = set(range(first_open))
         self.first_open = first_open
         for name, content in ((PLAN_NAME, to_bytes(plan)), (DIGESTS_NAME, digests.tobytes())):
             temporary = self._folder / f"{name}.new"

@@ -59,7 +59,7 @@ def resume(name: str, *, control: Control | None = None, emit: Listener = ignore
     if verb not in ("backup", "restore"):
         raise JobError(f"run {record.run_id} is a {verb}: nothing is lost", hint="Start it again")
     if journal.job.get("boot") != boot_id():
-        journal.first_open = 0  # what the machine had not written yet went with it
+        journal.reopen(0)  # what the machine had not written yet went with it
     options = {"first_list": journal.first_open, "resumed": True}
     with run_of(
         verb, record.source, record.target, options, control=control, emit=emit,
@@ -129,7 +129,7 @@ def _require_begun(journal: Journal, archive: Disk | Tape, place: Place, run: Ru
         position = position_tape(archive, plan, journal.first_open, place, move=False)
         if position <= end:
             break
-        journal.first_open -= 1  # its records did not get to the tape
+        journal.reopen(journal.first_open - 1)  # its records did not get to the tape
     archive.locate(position)
     told = f"goes on at list {journal.first_open} of {len(plan.commands)}"
     run.emit(Finding(severity="info", code="resumed", message=told))

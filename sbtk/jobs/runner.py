@@ -1,9 +1,13 @@
-"""Carry out the command lists of a plan, one after another, and keep the digests they bring."""
+"""Carry out the command lists of a plan, and keep the digests they bring.
+
+On a tape they follow one another, and so they do where the host has to write in between. On a disk
+several are under way at once, as many as the copy manager takes.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 import blake3
@@ -13,9 +17,11 @@ from numpy.typing import NDArray
 from sbtk.errors import JobError
 from sbtk.jobs.control import Control
 from sbtk.jobs.copy_client import CopyClient, CopyList
+from sbtk.jobs.in_flight import InFlight
 from sbtk.jobs.units import Disk, Tape
 from sbtk.plan.encode import encode_command, host_writes, inline_of_segment, segment_range
 from sbtk.plan.model import (
+    BLOCK_OFFSET_TO_BLOCK,
     DIGEST,
     DIGEST_BYTES,
     EMBEDDED_TO_STREAM,
@@ -27,6 +33,9 @@ from sbtk.plan.model import (
     Plan,
     base_type,
 )
+
+MOST_IN_FLIGHT = 4
+"""Lists under way at once: enough that the manager never waits for us, few enough to be aborted."""
 
 _SENT = np.array([INLINE_TO_STREAM, EMBEDDED_TO_STREAM, HOST_WRITE], np.uint8)
 
@@ -73,6 +82,7 @@ class Runner:
     has_digest: NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._under_way: dict[int, tuple[Ended, float]] = {}
         self._fetched_bytes = 0
         self._fetched: dict[tuple[int, int], bytes] = {}  # of one list: it may be asked twice
         rows = len(self.plan.segments)
@@ -89,14 +99,16 @@ class Runner:
         *,
         begin: Callable[[int], None] = lambda _command: None,
         first_command: int = 0,
+        ended: Container[int] = frozenset(),
     ) -> None:
         """Carry out the lists from ``first_command`` on.
 
         Args:
             control: pauses between lists, cancels at any time.
-            done: told of every list that has ended well.
+            done: told of every list that has ended well, in the order in which they end.
             begin: told before every list: the journal's write ahead.
             first_command: where to begin, when a job is resumed.
+            ended: lists behind it that need not be carried out again.
 
         Raises:
             CopyFailedError: a list stopped.
@@ -104,15 +116,51 @@ class Runner:
             CheckConditionError: a read or write of the host failed.
             TransportError: the path to a unit broke.
         """
-        for command in range(first_command, len(self.plan.commands)):
-            control.between_lists()
-            begin(command)
-            began_s, self._fetched_bytes, self._fetched = time.monotonic(), 0, {}
-            by_host = self.plan.commands.kind[command] == HOST
-            ended = self._host(command) if by_host else self._copy(command, control)
-            done(replace(ended, took_s=time.monotonic() - began_s))
+        most = self._most_in_flight()
 
-    def _copy(self, command: int, control: Control) -> Ended:
+        def ended_well(command: int, held: bytes) -> None:
+            self._keep_digests(command, held)
+            made, began_s = self._under_way.pop(command)
+            done(replace(made, took_s=time.monotonic() - began_s))
+
+        with InFlight(self.client, control, ended_well) as flight:
+            for command in range(first_command, len(self.plan.commands)):
+                if command in ended:
+                    continue
+                alone = self._goes_alone(command)
+                if alone or control.paused:
+                    flight.drain()
+                control.between_lists()
+                begin(command)
+                began_s, self._fetched_bytes, self._fetched = time.monotonic(), 0, {}
+                if self.plan.commands.kind[command] == HOST:
+                    done(replace(self._host(command), took_s=time.monotonic() - began_s))
+                    continue
+                copy, made = self._list(command)
+                self._under_way[command] = made, began_s
+                flight.start(command, copy, most)
+                if alone:
+                    flight.drain()
+            flight.drain()
+
+    def _most_in_flight(self) -> int:
+        if isinstance(self.archive, Tape):
+            return 1  # the order of the records is the order of the lists
+        return min(self.client.most_running, MOST_IN_FLIGHT)
+
+    def _goes_alone(self, command: int) -> bool:
+        """Whether nothing else may be under way with this list.
+
+        What the host writes stands in front of the copies into the same blocks or behind them, and
+        two parts of one block are read, changed and written back: not at once.
+        """
+        if self.plan.commands.kind[command] == HOST:
+            return True
+        codes = base_type(self.plan.segments.type_code[segment_range(self.plan, command)])
+        return self.plan.kind != "verify" and bool((codes == BLOCK_OFFSET_TO_BLOCK).any())
+
+    def _list(self, command: int) -> tuple[CopyList, Ended]:
+        """One list as it is sent, and what it will have done when it has ended well."""
         plan = self.plan
         rows = segment_range(plan, command)
         encoded = encode_command(plan, command, self._read_disk, first_object=self.first_object)
@@ -123,15 +171,17 @@ class Runner:
             rows.stop - rows.start,
             encoded.digests * DIGEST_BYTES,
         )
-        held = self.client.run(copy, control)
+        moved = int(plan.segments.length_bytes[rows].sum()) - self._sent_bytes(rows)
+        inline = self._sent_bytes(rows) - self._fetched_bytes
+        return copy, Ended(command, moved, inline, self._fetched_bytes)
+
+    def _keep_digests(self, command: int, held: bytes) -> None:
         if held:
-            code = plan.segments.type_code[rows]
+            rows = segment_range(self.plan, command)
+            code = self.plan.segments.type_code[rows]
             made = np.flatnonzero((code >= DIGEST) & (code < 0xE0)) + rows.start
             self.digests[made] = np.frombuffer(held, np.uint8).reshape(-1, DIGEST_BYTES)
             self.has_digest[made] = True
-        moved = int(plan.segments.length_bytes[rows].sum()) - self._sent_bytes(rows)
-        inline = self._sent_bytes(rows) - self._fetched_bytes
-        return Ended(command, moved, inline, self._fetched_bytes)
 
     def _sent_bytes(self, rows: slice) -> int:
         """Bytes of a list that the host sends, inside its descriptors or behind them."""

@@ -156,7 +156,7 @@ class _Work:
             try:
                 self._runner.run(
                     self._run.control, self._ended, begin=self._begin,
-                    first_command=self._journal.first_open,
+                    first_command=self._journal.first_open, ended=self._journal.ended_lists,
                 )  # fmt: skip
             except CheckConditionError as error:
                 if on_error is OnError.SKIP and self._skip(error):
@@ -221,6 +221,7 @@ class _Work:
         runner.digests[:kept] = self._runner.digests[:kept]
         runner.has_digest[:kept] = self._runner.has_digest[:kept]
         self._runner = runner
+        self._done_bytes = int(replaced.segments.length_bytes[:kept].sum())
         self._journal.replace(replaced, runner.digests, command)
         self._back_to(replaced, command)
         return True

@@ -8,7 +8,7 @@ import numpy as np
 
 from sbtk.ntfs.chunk import I64, U8
 
-_STEP_BYTES = 64 * 1024  # its bits stay in the cache
+_STEP_BYTES = 8 * 1024  # small enough that its bits come from memory that was used before
 _BITS_SET = np.array([value.bit_count() for value in range(256)])
 
 
