@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sbtk.scsi.cdb_base import Cdb
 from sbtk.transport.base import ByteView, Response
+
+if TYPE_CHECKING:
+    from sbtk.mover.reservations import Reservations
 
 
 class CheckCondition(Exception):  # noqa: N818 - a SCSI status, not an error class of ours
@@ -76,6 +79,10 @@ class LogicalUnit(Protocol):
     @property
     def counters(self) -> Counters:
         """What it has moved."""
+
+    @property
+    def reservations(self) -> Reservations:
+        """Who may use it, of those that the target lets in; copies keep to it as well."""
 
     def execute(
         self, cdb: bytes, data_out: ByteView, data_in_bytes: int, *, initiator: str = ""

@@ -53,6 +53,7 @@ class ReadOnlyLun:
         block_bytes: logical block length.
         block_count: whole blocks on it.
         counters: what it has moved.
+        reservations: who may use it.
         writable: False.
     """
 
@@ -84,6 +85,7 @@ class ReadOnlyLun:
         self.designator = designator or designator_of(Path(device.name))
         self.counters = Counters()
         self._commands = BlockCommands(self, self._PRODUCT)
+        self.reservations = self._commands.reservations
 
     def execute(
         self, cdb: bytes, data_out: ByteView, data_in_bytes: int, *, initiator: str = ""

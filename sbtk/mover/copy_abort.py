@@ -12,7 +12,7 @@ from sbtk.errors import TransportError
 from sbtk.mover.base import CheckCondition
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.sense import ForwardedSense, KeySpecific, Origin, SenseData, fixed
-from sbtk.transport.base import CHECK_CONDITION
+from sbtk.transport.base import CHECK_CONDITION, RESERVATION_CONFLICT
 
 Code = tuple[int, int]
 
@@ -80,6 +80,12 @@ def device_failed(origin: Origin, error: Exception, pointer: Pointer) -> CopyAbo
 def device_reported(origin: Origin, sense: bytes, pointer: Pointer) -> CopyAbort:
     """A command was carried out and ended with CHECK CONDITION (filemark, ILI, early warning)."""
     forwarded = ForwardedSense(origin, CHECK_CONDITION, sense)
+    return abort(codes.THIRD_PARTY_DEVICE_FAILURE, pointer, forwarded)
+
+
+def reserved(origin: Origin, pointer: Pointer) -> CopyAbort:
+    """Somebody else has reserved the device: it would answer RESERVATION CONFLICT."""
+    forwarded = ForwardedSense(origin, RESERVATION_CONFLICT, b"")
     return abort(codes.THIRD_PARTY_DEVICE_FAILURE, pointer, forwarded)
 
 

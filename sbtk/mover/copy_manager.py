@@ -23,6 +23,7 @@ from sbtk.scsi import cdb, sense
 from sbtk.scsi import cdb_copy as c
 from sbtk.scsi import copy_results as results
 from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.cscd import IdentificationCscd
 from sbtk.scsi.designator import BINARY, LOGICAL_UNIT, NAA, Designator
 from sbtk.scsi.limits import Limits
 from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
@@ -93,10 +94,19 @@ class CopyManager:
                 and (receiver is None or receiver is item.receiver)
                 and (nexus is None or (item.nexus == nexus and not item.command.immediate))
             ]
-        for operation in chosen:
-            operation.cancel.set()
-        for operation in chosen:
-            operation.finished.wait()
+        _stop(chosen)
+
+    def abort_excluded(self, unit: LogicalUnit) -> None:
+        """Stop the copies to and from a unit whose nexuses its reservation keeps out by now."""
+        with self._lock:
+            chosen = [
+                item
+                for item in self._all()
+                if item.running
+                and unit.reservations.excludes(item.nexus, writes=True)
+                and (item.receiver is unit or _names(item, unit))
+            ]
+        _stop(chosen)
 
     def close(self) -> None:
         """Stop every copy and release the threads."""
@@ -152,7 +162,9 @@ class CopyManager:
         start = header_bytes(lid4=items.lid4)
         return Engine(
             items,
-            Resolver(items.cscds, start, operation.receiver, find, self.limits.cscd_ids),
+            Resolver(
+                items.cscds, start, operation.receiver, find, self.limits.cscd_ids, operation.nexus
+            ),
             self.limits,
             self._resources,
             held=operation.held,
@@ -247,6 +259,22 @@ class CopyManager:
         """A LID1 result was fetched: it is gone now (SPC-4 6.20, 6.22, 6.25)."""
         if not operation.command.lid4:
             operation.told.add(result)
+
+
+def _names(operation: CopyOperation, unit: LogicalUnit) -> bool:
+    """Whether a copy's CSCD descriptors name a unit."""
+    return any(
+        isinstance(item, IdentificationCscd) and item.designator.identifier == unit.designator
+        for item in operation.command.cscds
+    )
+
+
+def _stop(operations: list[CopyOperation]) -> None:
+    """Cancel copies and wait until none of them has a command under way."""
+    for operation in operations:
+        operation.cancel.set()
+    for operation in operations:
+        operation.finished.wait()
 
 
 def _illegal(code: tuple[int, int]) -> CheckCondition:

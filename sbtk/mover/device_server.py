@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 from sbtk.errors import RemoteScsiError
+from sbtk.mover.attentions import UnitAttentions
 from sbtk.mover.base import CheckCondition, Counters
+from sbtk.mover.reservations import RESERVING, Reservations
 from sbtk.scsi import cdb, inquiry, log, mode, mode_pages, reports, sense
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.cdb_base import Cdb
 from sbtk.scsi.designator import Designator
 from sbtk.scsi.layout import Layout
-from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
+from sbtk.transport.base import CHECK_CONDITION, RESERVATION_CONFLICT, ByteView, Response
 
 VENDOR = b"SBTK"
-_MOST_INITIATORS = 1024
 
 Handler = Callable[[Any, ByteView], ByteView | Response]
 """Takes the decoded CDB and the data-out; returns data-in, or a response that reports something."""
@@ -39,6 +39,8 @@ class DeviceServer:
     A subclass adds its commands to ``handlers`` and its pages to ``vpd_pages``.
 
     Attributes:
+        attentions: what initiators have to be told.
+        reservations: who may use the unit, of those that the target lets in.
         handlers: CDB class -> what executes it.
         vpd_pages: page code -> the whole page.
     """
@@ -51,9 +53,8 @@ class DeviceServer:
         self._product = product.encode("ascii")
         self._removable = removable
         self._third_party: tuple[type[Cdb], ...] = ()
-        self._lock = Lock()
-        self._attention: tuple[int, int] | None = None
-        self._told: set[str] = set()
+        self.attentions = UnitAttentions()
+        self.reservations = Reservations(self.attentions)
         self.handlers: dict[type[Cdb], Handler] = {
             cdb.TestUnitReady: self._test_unit_ready,
             cdb.RequestSense: self._request_sense,
@@ -61,10 +62,11 @@ class DeviceServer:
             cdb.ModeSense6: self._mode_sense,
             cdb.ModeSense10: self._mode_sense,
             cdb.LogSense: self._log_sense,
-            cdb.PersistentReserveIn: self._persistent_reserve_in,
             cdb.PreventAllowRemoval: lambda _command, _data: b"",
             cdb.ReportSupportedOperationCodes: self._report_commands,
         }
+        for item in RESERVING:  # listed here; ``reservations`` executes them, it knows the nexus
+            self.handlers[item] = lambda _command, _data: b""
         self.vpd_pages: dict[int, Callable[[], bytes]] = {
             inquiry.SUPPORTED_PAGES: lambda: inquiry.supported_pages(
                 list(self.vpd_pages), device_type
@@ -118,16 +120,7 @@ class DeviceServer:
                 raise refuse(
                     error.code or codes.INVALID_FIELD_IN_CDB, error.byte_offset or 0
                 ) from error
-            handler = self.handlers.get(type(command))
-            if handler is None:
-                raise refuse(codes.INVALID_COMMAND_OPERATION_CODE, 0)
-            if not isinstance(command, cdb.Inquiry | cdb.RequestSense | cdb.ReportLuns):
-                self._raise_attention(initiator)
-            answer: ByteView | Response
-            if isinstance(command, cdb.RequestSense):
-                answer = self._request_sense(command, data_out, self._take_attention(initiator))
-            else:
-                answer = handler(command, data_out)
+            answer = self._answer(command, data_out, initiator)
         except CheckCondition as stopped:
             return Response(CHECK_CONDITION, b"", stopped.sense)
         if isinstance(answer, Response):
@@ -135,25 +128,22 @@ class DeviceServer:
         limit = min(data_in_bytes, getattr(command, "allocation_bytes", data_in_bytes))
         return Response(data_in=_first(answer, limit))
 
-    def attention(self, code: tuple[int, int]) -> None:
-        """Something changed that every initiator is told once, before its next command."""
-        with self._lock:
-            self._attention = code
-            self._told.clear()
-
-    def _take_attention(self, initiator: str) -> tuple[int, int] | None:
-        with self._lock:
-            if self._attention is None or initiator in self._told:
-                return None
-            if len(self._told) >= _MOST_INITIATORS:
-                self._told.clear()
-            self._told.add(initiator)
-            return self._attention
-
-    def _raise_attention(self, initiator: str) -> None:
-        code = self._take_attention(initiator)
-        if code is not None:
-            raise check(codes.UNIT_ATTENTION, code)
+    def _answer(self, command: Cdb, data_out: ByteView, initiator: str) -> ByteView | Response:
+        handler = self.handlers.get(type(command))
+        if handler is None:
+            raise refuse(codes.INVALID_COMMAND_OPERATION_CODE, 0)
+        if isinstance(command, cdb.RequestSense):
+            return self._request_sense(command, data_out, self.attentions.take(initiator))
+        # A conflict is told before a unit attention (SAM-5 5.3.3).
+        if self.reservations.active and self.reservations.conflicts(initiator, command.OPCODE):
+            return Response(RESERVATION_CONFLICT)
+        if not isinstance(command, cdb.Inquiry | cdb.ReportLuns):
+            code = self.attentions.take(initiator)
+            if code is not None:
+                raise check(codes.UNIT_ATTENTION, code)
+        if isinstance(command, RESERVING):
+            return self.reservations.execute(command, data_out, initiator)
+        return handler(command, data_out)
 
     # -- common commands -------------------------------------------------------------------------
 
@@ -237,11 +227,6 @@ class DeviceServer:
                 blocks_transmitted=moved.read_bytes // block_bytes,
             )
         return log.general_statistics(statistics)
-
-    def _persistent_reserve_in(self, command: cdb.PersistentReserveIn, _data: ByteView) -> bytes:
-        if command.action > reports.READ_FULL_STATUS:
-            raise refuse(codes.INVALID_FIELD_IN_CDB, 1)
-        return reports.no_reservations(command.action)
 
     def _report_commands(
         self, command: cdb.ReportSupportedOperationCodes, _data: ByteView

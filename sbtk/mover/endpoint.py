@@ -12,7 +12,7 @@ from typing import cast
 
 from sbtk.errors import SbtkError
 from sbtk.mover.base import BlockUnit, CheckCondition, LogicalUnit, TapeUnit
-from sbtk.mover.copy_abort import Pointer, abort, device_failed
+from sbtk.mover.copy_abort import Pointer, abort, device_failed, reserved
 from sbtk.scsi import cscd, inquiry
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.cscd import Cscd, IdentificationCscd
@@ -74,6 +74,7 @@ class Resolver:
         receiver: LogicalUnit,
         find: Find,
         accepted_ids: tuple[int, ...],
+        nexus: str = "",
     ) -> None:
         """Prepare; nothing is looked up yet.
 
@@ -83,24 +84,30 @@ class Resolver:
             receiver: the unit that the command was sent to, FFFFh.
             find: how a designator is looked up.
             accepted_ids: ids above 07FFh that this copy manager knows.
+            nexus: that sent the list, for the units' reservations.
         """
         self._slots = slots
         self._start = slots_start
         self._receiver = receiver
         self._find = find
         self._accepted = accepted_ids
+        self._nexus = nexus
         self._known: dict[int, Endpoint] = {}
 
     def resolve(self, cscd_id: int, field_byte: int, origin: Origin) -> Endpoint:
         """The endpoint of an id that the segment in work holds at ``field_byte``.
 
         Raises:
-            CopyAbort: unreachable, another type of device, or no such id.
+            CopyAbort: unreachable, another type of device, no such id, or reserved by others.
         """
         found = self._known.get(cscd_id)
         if found is None or found.pointer.in_segment:
             found = self._resolve(cscd_id, Pointer(field_byte, in_segment=True), origin)
             self._known[cscd_id] = found
+        if found.unit is not None and found.unit.reservations.active:
+            writes = origin is not Origin.COPY_SOURCE or found.kind == STREAM
+            if found.unit.reservations.excludes(self._nexus, writes=writes):
+                raise reserved(origin, found.pointer)
         return found
 
     def _resolve(self, cscd_id: int, field: Pointer, origin: Origin) -> Endpoint:

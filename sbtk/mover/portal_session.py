@@ -44,8 +44,8 @@ class ScsiTarget(Protocol):
     def abort(self, nexus: str, lun: int) -> None:
         """End the copies that this nexus has in the foreground on a LUN."""
 
-    def reset(self, nexus: str, lun: int) -> None:
-        """Logical unit reset."""
+    def reset(self, nexus: str, lun: int | None) -> None:
+        """Logical unit reset; None resets every unit that the nexus may use."""
 
 
 class Session:
@@ -276,6 +276,8 @@ class Session:
                 self._target.abort(self.nexus, unit)
             if pdu.function == iscsi.LOGICAL_UNIT_RESET:
                 self._target.reset(self.nexus, lun)
+            elif pdu.function in (iscsi.TARGET_WARM_RESET, iscsi.TARGET_COLD_RESET):
+                self._target.reset(self.nexus, None)
         self._send(
             iscsi.TaskManagementResponse(initiator_task_tag=pdu.initiator_task_tag, response=answer)
         )

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sbtk.errors import CheckConditionError, LocationError, RemoteScsiError, SbtkError
+from sbtk.mover.attentions import UnitAttentions
 from sbtk.mover.base import CheckCondition, Counters, TapeTransfer
+from sbtk.mover.reservations import Reservations
 from sbtk.scsi import cdb, inquiry, sbc, sense, ssc
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.cdb_base import Cdb
@@ -53,6 +55,7 @@ class _RemoteUnit:
         name: location of the unit.
         designator: its NAA designator, or one made of its other names.
         counters: what went through here.
+        reservations: none.
     """
 
     peripheral_device_type: int
@@ -61,6 +64,8 @@ class _RemoteUnit:
         self._transport = transport
         self.name = transport.name
         self.counters = Counters()
+        # The device keeps its own: to it, the mover is one nexus.
+        self.reservations = Reservations(UnitAttentions())
         self._pages: dict[int, Callable[[], bytes]] = {}
         self.designator = self._find_designator()
 

@@ -77,6 +77,7 @@ class TapeLun:
         self._position = 0
         self._cartridge: Cartridge | None = self._open()
         self._commands = TapeCommands(self)
+        self.reservations = self._commands.reservations
 
     def _open(self) -> Cartridge:
         return Cartridge(self._path, writable=self._writable, listener=self._listener)
@@ -326,7 +327,7 @@ class TapeLun:
                     self._cartridge = self._open()
                 except (CartridgeError, OSError) as error:
                     raise check(codes.MEDIUM_ERROR, codes.INCOMPATIBLE_MEDIUM) from error
-                self._commands.attention(codes.NOT_READY_TO_READY_CHANGE)
+                self._commands.attentions.tell_all(codes.NOT_READY_TO_READY_CHANGE)
 
     def unload(self) -> None:
         """Flush and take the cartridge out.

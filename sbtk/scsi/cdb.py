@@ -24,6 +24,7 @@ from sbtk.scsi.cdb_compare import (
     WriteAndVerify12,
     WriteAndVerify16,
 )
+from sbtk.scsi.cdb_reserve import PersistentReserveIn, PersistentReserveOut, Release6, Reserve6
 from sbtk.scsi.layout import Bits, ByteView, Flag, UInt
 from sbtk.scsi.sense_codes import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB
 
@@ -117,15 +118,6 @@ class ModeSense10(Cdb):
     page_control: Annotated[int, Bits(2, 7, 6)] = 0
     page_code: Annotated[int, Bits(2, 5, 0)] = 0x3F
     subpage_code: Annotated[int, UInt(3, 1)] = 0
-    allocation_bytes: Annotated[int, UInt(7, 2)] = 0xFFFC
-
-
-@dataclass(frozen=True)
-class PersistentReserveIn(Cdb):
-    """SPC-4 6.15; READ KEYS, READ RESERVATION, REPORT CAPABILITIES, READ FULL STATUS."""
-
-    OPCODE, NAME = 0x5E, "PERSISTENT RESERVE IN"
-    action: Annotated[int, Bits(1, 4, 0)] = 0
     allocation_bytes: Annotated[int, UInt(7, 2)] = 0xFFFC
 
 
@@ -430,7 +422,8 @@ class Locate16(Cdb):
 # -- decoding ----------------------------------------------------------------------------------
 
 __all__ = [
-    "COMMANDS", "Cdb", "CompareAndWrite", "OrWrite16", "Prefetch10", "Prefetch16", "Verify10",
+    "COMMANDS", "Cdb", "CompareAndWrite", "OrWrite16", "PersistentReserveIn",
+    "PersistentReserveOut", "Prefetch10", "Prefetch16", "Release6", "Reserve6", "Verify10",
     "Verify12", "Verify16", "WriteAndVerify10", "WriteAndVerify12", "WriteAndVerify16", "cdb_copy",
     "decode",
 ]  # fmt: skip

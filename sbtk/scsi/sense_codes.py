@@ -52,6 +52,7 @@ LOGICAL_UNIT_NOT_SUPPORTED = (0x25, 0x00)
 INVALID_FIELD_IN_PARAMETER_LIST = (0x26, 0x00)
 PARAMETER_NOT_SUPPORTED = (0x26, 0x01)
 PARAMETER_VALUE_INVALID = (0x26, 0x02)
+INVALID_RELEASE_OF_PERSISTENT_RESERVATION = (0x26, 0x04)
 TOO_MANY_TARGET_DESCRIPTORS = (0x26, 0x06)
 UNSUPPORTED_TARGET_DESCRIPTOR_TYPE = (0x26, 0x07)
 TOO_MANY_SEGMENT_DESCRIPTORS = (0x26, 0x08)
@@ -65,6 +66,9 @@ SPACE_ALLOCATION_FAILED = (0x27, 0x07)
 NOT_READY_TO_READY_CHANGE = (0x28, 0x00)
 POWER_ON_OR_RESET = (0x29, 0x00)
 MODE_PARAMETERS_CHANGED = (0x2A, 0x01)
+RESERVATIONS_PREEMPTED = (0x2A, 0x03)
+RESERVATIONS_RELEASED = (0x2A, 0x04)
+REGISTRATIONS_PREEMPTED = (0x2A, 0x05)
 COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = (0x2F, 0x00)
 COMMANDS_CLEARED_BY_DEVICE_SERVER = (0x2F, 0x02)
 INCOMPATIBLE_MEDIUM = (0x30, 0x00)
@@ -74,6 +78,7 @@ REPORTED_LUNS_DATA_HAS_CHANGED = (0x3F, 0x0E)
 INTERNAL_TARGET_FAILURE = (0x44, 0x00)
 COMMAND_PHASE_ERROR = (0x4A, 0x00)
 INSUFFICIENT_RESOURCES = (0x55, 0x03)
+INSUFFICIENT_REGISTRATION_RESOURCES = (0x55, 0x04)
 
 TEXT: dict[tuple[int, int], str] = {
     NO_ADDITIONAL_SENSE: "no additional sense information",
@@ -103,6 +108,7 @@ TEXT: dict[tuple[int, int], str] = {
     INVALID_FIELD_IN_PARAMETER_LIST: "invalid field in parameter list",
     PARAMETER_NOT_SUPPORTED: "parameter not supported",
     PARAMETER_VALUE_INVALID: "parameter value invalid",
+    INVALID_RELEASE_OF_PERSISTENT_RESERVATION: "invalid release of persistent reservation",
     TOO_MANY_TARGET_DESCRIPTORS: "too many target descriptors",
     UNSUPPORTED_TARGET_DESCRIPTOR_TYPE: "unsupported target descriptor type code",
     TOO_MANY_SEGMENT_DESCRIPTORS: "too many segment descriptors",
@@ -116,6 +122,9 @@ TEXT: dict[tuple[int, int], str] = {
     NOT_READY_TO_READY_CHANGE: "medium may have changed",
     POWER_ON_OR_RESET: "power on or reset occurred",
     MODE_PARAMETERS_CHANGED: "mode parameters changed",
+    RESERVATIONS_PREEMPTED: "reservations preempted",
+    RESERVATIONS_RELEASED: "reservations released",
+    REGISTRATIONS_PREEMPTED: "registrations preempted",
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR: "commands cleared by another initiator",
     COMMANDS_CLEARED_BY_DEVICE_SERVER: "commands cleared by device server",
     INCOMPATIBLE_MEDIUM: "incompatible medium installed",
@@ -125,4 +134,5 @@ TEXT: dict[tuple[int, int], str] = {
     INTERNAL_TARGET_FAILURE: "internal target failure",
     COMMAND_PHASE_ERROR: "command phase error",
     INSUFFICIENT_RESOURCES: "insufficient resources",
+    INSUFFICIENT_REGISTRATION_RESOURCES: "insufficient registration resources",
 }

@@ -53,14 +53,6 @@ def test_one_command_or_none():
     assert with_timeouts[10:] == bytes.fromhex("000a 00 00 00000000 00000000")
 
 
-def test_a_unit_without_reservations():
-    for action in (reports.READ_KEYS, reports.READ_RESERVATION, reports.READ_FULL_STATUS):
-        assert reports.no_reservations(action) == bytes(8)
-    assert reports.no_reservations(reports.REPORT_CAPABILITIES) == bytes.fromhex(
-        "0008 000000000000"
-    )
-
-
 def test_unmap_lists_come_back_as_they_were():
     ranges = (sbc.UnmapRange(5, 6), sbc.UnmapRange((1 << 64) - 1, (1 << 32) - 1))
     raw = sbc.encode_unmap(ranges)
