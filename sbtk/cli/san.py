@@ -94,6 +94,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = DEFAULT_PORT,
     profile: Annotated[str, typer.Option(help="Limits of the copy manager: see sbtk limits.")] = "",
+    snapshots: Annotated[
+        Path | None,
+        typer.Option(help="Where snapshots of its disks lie; in FOLDER/snapshots otherwise."),
+    ] = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -107,7 +111,7 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    target = san.open_target(limits(profile) if profile else None)
+    target = san.open_target(limits(profile) if profile else None, snapshots=snapshots)
     try:
         with san.portal(target, host=host, port=port) as portal:
             places = [f"iscsi://{portal.address}/{san.iqn}/{item.lun}" for item in san.luns]

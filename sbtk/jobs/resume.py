@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,10 @@ def _backup(run: Run, journal: Journal) -> None:
     job = journal.job
     source, to = str(job["source"]), str(job["to"])
     place = Place(**job["place"])
-    with _static(job) as view, CountingDevice(open_device(without_partition(view))) as disk:
+    with (
+        _static(job) as (view, still),
+        CountingDevice(open_device(without_partition(view))) as disk,
+    ):
         volume = Volume(find_ntfs(_same_partition(view, source), disk), emit=run.emit)
         tables = volume.tables
         run.figures.metadata_bytes += disk.read_bytes
@@ -91,9 +94,9 @@ def _backup(run: Run, journal: Journal) -> None:
                 run, session, journal, require_disk(session.units[0], view), archive,
                 place=place, tables=tables, target=to,
                 on_error=OnError(job["options"].get("on_error", "stop")),
-                check=_still(job),
+                check=still,
             )  # fmt: skip
-            _still(job)()
+            still()
             facts = Facts(
                 run.set_id, source, without_partition(to), str(job["label_id"]), place,
                 _info(job, tables),
@@ -173,12 +176,10 @@ def _same_partition(view: str, source: str) -> str:
 # -- the static view of the run that was killed ------------------------------------------------
 
 
-def _still(job: dict[str, Any]) -> Any:
+def _still(job: dict[str, Any]) -> Callable[[], None]:
     """A check that an unwatched source has not been written to since the run began."""
 
     def check() -> None:
-        if job["view"]["provider"] != "none":
-            return
         if job.get("source_state") is None or state_of(str(job["source"])) != job["source_state"]:
             raise JobError(
                 f"{job['source']} has been written to since the run began, or cannot be told",
@@ -189,8 +190,10 @@ def _still(job: dict[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _static(job: dict[str, Any]) -> Iterator[str]:
-    """The location of the view that the killed run copied from; dropped when all went well.
+def _static(job: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The location of the view that the killed run copied from, and a check that it is whole.
+
+    It is dropped when all went well.
 
     Raises:
         JobError: it is gone.
@@ -198,8 +201,9 @@ def _static(job: dict[str, Any]) -> Iterator[str]:
     view = job["view"]
     provider = str(view["provider"])
     if provider == "none":
-        _still(job)()
-        yield str(job["source"])
+        still = _still(job)
+        still()
+        yield str(job["source"]), still
         return
     if provider == "overlay":
         raise JobError(
@@ -220,8 +224,9 @@ def _static(job: dict[str, Any]) -> Iterator[str]:
     # From now on it is this process's: `sbtk snapshot clean` keeps its hands off.
     own = Record(left[0].id, left[0].provider, left[0].source, left[0].details)
     records.write(own)
-    yield location
-    provider_class(provider).remove(own, run_command)
+    maker = provider_class(provider)
+    yield location, maker.adopt(own)
+    maker.remove(own, run_command)
     records.forget(own)
 
 

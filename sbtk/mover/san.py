@@ -30,6 +30,7 @@ from sbtk.scsi.iscsi_login import Access, Chap
 from sbtk.scsi.limits import Limits
 
 CONFIG = "san.json"
+SNAPSHOTS = "snapshots"
 VERSION = 1
 DEFAULT_IQN = "iqn.2026-11.sbtk:san"
 _IQN = re.compile(r"(iqn\.\d{4}-\d{2}\.|eui\.|naa\.)[a-z0-9.:-]{1,200}")
@@ -187,14 +188,26 @@ class San:
                 return Access(Chap(item.user, read_secret(self.folder / item.secret_file)))
         return None
 
-    def open_target(self, profile: Limits | None = None, emit: Listener = ignore) -> Target:
+    def open_target(
+        self,
+        profile: Limits | None = None,
+        emit: Listener = ignore,
+        *,
+        snapshots: Path | None = None,
+    ) -> Target:
         """The mover with all units and grants; closing it closes them.
+
+        Args:
+            profile: the copy manager's limits; everything it can do if None.
+            emit: told when a cartridge is mended.
+            snapshots: folder for the snapshots that initiators ask for; below the SAN's if None.
 
         Raises:
             LocationError: a unit cannot be opened (or what else opening it raises).
+            SnapshotError: the folder for snapshots cannot be made.
         """
         with ExitStack() as undo:
-            target = Target(profile)
+            target = Target(profile, snapshots=snapshots or self.folder / SNAPSHOTS)
             undo.callback(target.close)
             for item in self.luns:
                 target.add(item.lun, self._open(item, emit))

@@ -9,19 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from threading import Lock
 
 from sbtk.errors import RemoteScsiError, UsageError
 from sbtk.mover.base import LogicalUnit
 from sbtk.mover.copy_manager import OPCODES, CopyManager
 from sbtk.mover.copy_operation import initiator_of
+from sbtk.mover.snapshot_luns import SnapshotLuns, can_be_snapshot
 from sbtk.scsi import cdb as cdbs
 from sbtk.scsi import inquiry, luns, sense
 from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.cdb_reserve import PREEMPT_AND_ABORT
+from sbtk.scsi.cdb_snapshot import OPCODE as SNAPSHOT_OPCODE
+from sbtk.scsi.cdb_snapshot import SNAPSHOT_COMMANDS
 from sbtk.scsi.limits import Limits, limits
-from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
+from sbtk.transport.base import (
+    CHECK_CONDITION,
+    GOOD,
+    RESERVATION_CONFLICT,
+    ByteView,
+    Response,
+)
 
 _THIRD_PARTY = [item for key, item in cdbs.COMMANDS.items() if key[0] in OPCODES]
+_PREEMPT_AND_ABORT = bytes((cdbs.PersistentReserveOut.OPCODE, PREEMPT_AND_ABORT))
 
 
 class Target:
@@ -31,12 +43,22 @@ class Target:
         limits: of the copy manager.
     """
 
-    def __init__(self, profile: Limits | None = None, *, open_access: bool = False) -> None:
+    def __init__(
+        self,
+        profile: Limits | None = None,
+        *,
+        open_access: bool = False,
+        snapshots: Path | None = None,
+    ) -> None:
         """A target without units.
 
         Args:
             profile: the copy manager's limits; everything it can do if None.
             open_access: every initiator may use every unit; meant for the embedded mover.
+            snapshots: folder for the snapshots that initiators ask for; None: they cannot.
+
+        Raises:
+            SnapshotError: that folder cannot be made.
         """
         self.limits = profile or limits("spc")
         self._open = open_access
@@ -44,6 +66,7 @@ class Target:
         self._units: dict[int, LogicalUnit] = {}
         self._granted: dict[str, frozenset[int]] = {}
         self._manager = CopyManager(self.limits, self._reachable)
+        self._snapshots = SnapshotLuns(self, snapshots) if snapshots else None
 
     # -- units and access ------------------------------------------------------------------------
 
@@ -67,6 +90,8 @@ class Target:
             self._units[lun] = unit
         page = partial(self.limits.vpd_page().encode, unit.peripheral_device_type)
         commands = [item for item in _THIRD_PARTY if self.limits.has(item)]
+        if self._snapshots is not None and can_be_snapshot(unit):
+            commands += SNAPSHOT_COMMANDS
         unit.announce({inquiry.THIRD_PARTY_COPY: page}, commands)
 
     def remove(self, lun: int) -> LogicalUnit:
@@ -144,13 +169,30 @@ class Target:
         if lun not in granted:
             return _no_unit(cdb, data_in_bytes)
         unit = self.unit(lun)
-        if cdb[0] in OPCODES:
-            return self._manager.execute(nexus, unit, cdb, data_out, data_in_bytes)
-        return unit.execute(cdb, data_out, data_in_bytes, initiator=nexus)
+        if cdb[0] in OPCODES or (cdb[0] == SNAPSHOT_OPCODE and self._snapshots is not None):
+            return self._own_command(nexus, unit, cdb, data_out, data_in_bytes)
+        answer = unit.execute(cdb, data_out, data_in_bytes, initiator=nexus)
+        if answer.status == GOOD and cdb[:2] == _PREEMPT_AND_ABORT:
+            self._manager.abort_excluded(unit)
+        return answer
+
+    def _own_command(
+        self, nexus: str, unit: LogicalUnit, cdb: bytes, data_out: ByteView, data_in_bytes: int
+    ) -> Response:
+        """A command that the target itself executes, not the unit it was sent to."""
+        if unit.reservations.active and unit.reservations.conflicts(nexus, cdb[0]):
+            return Response(RESERVATION_CONFLICT)
+        if self._snapshots is not None and cdb[0] == SNAPSHOT_OPCODE:
+            return self._snapshots.execute(nexus, unit, cdb, data_in_bytes)
+        return self._manager.execute(nexus, unit, cdb, data_out, data_in_bytes)
 
     def nexus_lost(self, nexus: str) -> None:
         """A session ended: results kept for it are dropped, its copies go on."""
         self._manager.nexus_lost(nexus)
+        for unit in self._reachable(initiator_of(nexus)):
+            unit.reservations.nexus_lost(nexus)
+        if self._snapshots is not None:
+            self._snapshots.nexus_lost(nexus)
 
     def is_sequential(self, lun: int) -> bool:
         """Whether commands for this LUN must run in the order they came: tapes."""
@@ -165,16 +207,24 @@ class Target:
         if unit is not None and lun in self.luns(initiator_of(nexus)):
             self._manager.abort(unit, nexus)
 
-    def reset(self, nexus: str, lun: int) -> None:
-        """Logical unit reset: all copies that were sent to this LUN end."""
-        with self._lock:
-            unit = self._units.get(lun)
-        if unit is not None and lun in self.luns(initiator_of(nexus)):
-            self._manager.abort(unit)
+    def reset(self, nexus: str, lun: int | None) -> None:
+        """Logical unit reset: all copies that were sent to this LUN end, and its RESERVE(6).
+
+        Args:
+            nexus: that asks for it.
+            lun: the unit; None: all that this nexus may use (target reset).
+        """
+        for number in self.luns(initiator_of(nexus)):
+            if lun in (None, number):
+                unit = self.unit(number)
+                self._manager.abort(unit)
+                unit.reservations.reset()
 
     def close(self) -> None:
         """Stop all copies and close all units; safe to call twice."""
         self._manager.close()
+        if self._snapshots is not None:
+            self._snapshots.close()
         with self._lock:
             units, self._units = list(self._units.values()), {}
         for unit in units:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from sbtk.scsi.layout import Layout
 
-_GROUP_BYTES = {0: 6, 1: 10, 2: 10, 4: 16, 5: 12}  # SPC-4 4.2.5.1 table 23: bits 7-5 of byte 0
+# SPC-4 4.2.5.1 table 23: bits 7-5 of byte 0. Group 6 is the vendor's: ours have 16 bytes.
+_GROUP_BYTES = {0: 6, 1: 10, 2: 10, 4: 16, 5: 12, 6: 16}
 
 
 class Cdb(Layout):

@@ -1,4 +1,4 @@
-"""What a unit tells about its commands and reservations (SPC-4 6.35, 6.15)."""
+"""What a unit tells about its commands (SPC-4 6.35)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 from sbtk.scsi.cdb_base import Cdb
-from sbtk.scsi.layout import Bits, Flag, Layout, UInt
+from sbtk.scsi.layout import Bits, ByteView, Flag, Layout, UInt
 
 ALL_COMMANDS, ONE_OPCODE, ONE_SERVICE_ACTION, ONE_OF_EITHER = range(4)  # REPORTING OPTIONS
-READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS = range(4)  # PR IN
 
 _NOT_SUPPORTED, _SUPPORTED = 0b001, 0b011  # SUPPORT field (SPC-4 6.35.3 table 277)
 
@@ -90,10 +89,10 @@ def one_command(command: type[Cdb] | None, *, timeouts: bool) -> bytes:
     return head + usage_data(command) + (CommandTimeouts().encode() if timeouts else b"")
 
 
-def no_reservations(action: int) -> bytes:
-    """PERSISTENT RESERVE IN data of a unit that holds none (SPC-4 6.15.2 to 6.15.5).
+def is_supported(data: ByteView) -> bool:
+    """Whether an answer in the one_command format says that the command is there.
 
-    READ KEYS, READ RESERVATION and READ FULL STATUS: generation 0, nothing follows. REPORT
-    CAPABILITIES: its length, and no capability at all.
+    Raises:
+        RemoteScsiError: it is too short.
     """
-    return bytes((0, 8, 0, 0, 0, 0, 0, 0)) if action == REPORT_CAPABILITIES else bytes(8)
+    return OneCommand.decode(data).support == _SUPPORTED

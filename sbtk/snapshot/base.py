@@ -154,6 +154,18 @@ class SnapshotProvider(ABC):
             SnapshotError: it exists and cannot be removed.
         """
 
+    @classmethod
+    def adopt(cls, record: Record) -> Callable[[], None]:  # noqa: ARG003 - for those that need it
+        """Take over a snapshot whose run was killed, for the run that goes on with it.
+
+        Returns:
+            What finds out whether it is still whole, called while it is being copied.
+
+        Raises:
+            SnapshotError: it is gone.
+        """
+        return _nothing
+
     def create(self) -> Snapshot:
         """Plan, put on record (unless nothing is made), make; whatever fails is undone."""
         snapshot_id = records.new_id()

@@ -31,7 +31,7 @@ class OverlayProvider(SnapshotProvider):
             raise NoStaticViewError(
                 f"there is no static view of {self.request.source} to be had by overlay: its "
                 "writers do not come through the mover of this process",
-                hint="Serve it with `sbtk san serve`, or use another --snapshot",
+                hint="Serve it with `sbtk san serve` and use --snapshot san, or take another",
             )
         if not self._store().is_dir():
             raise SnapshotError(

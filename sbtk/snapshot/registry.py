@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable
 
+from sbtk.device.location import parse
 from sbtk.errors import (
     LocationNotFoundError,
     NoStaticViewError,
@@ -28,6 +29,7 @@ _BUILT_IN = {
     "command": "sbtk.snapshot.command:CommandProvider",
     "vss": "sbtk.snapshot.vss:VssProvider",
     "none": "sbtk.snapshot.static:NoSnapshot",
+    "san": "sbtk.snapshot.san:SanProvider",
 }
 AUTO = "auto"
 
@@ -65,8 +67,8 @@ def provider_class(name: str) -> type[SnapshotProvider]:
 def choose(request: SnapshotRequest, name: str = AUTO) -> SnapshotProvider:
     """The provider of that name, or the one that fits; checked, so that the wait is not in vain.
 
-    ``auto``: overlay where the writers come through a LUN of ours, reflink for an image file,
-    lvm for a logical volume.
+    ``auto``: overlay where the writers come through a LUN of this process, san where they come
+    through one of another mover, reflink for an image file, lvm for a logical volume.
 
     Raises:
         NoStaticViewError: none can make a static view of this source.
@@ -79,6 +81,8 @@ def choose(request: SnapshotRequest, name: str = AUTO) -> SnapshotProvider:
 def _fitting(request: SnapshotRequest) -> str:
     if request.unit is not None:
         return "overlay"
+    if parse(request.source).kind == "iscsi":
+        return "san"
     try:
         mode = os.stat(request.path).st_mode if request.path else 0
     except FileNotFoundError as error:
