@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import papermill
@@ -18,6 +14,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from sbtk.runbook_cancel import Cancel
 from sbtk.settings import Settings, settings
 
 Log = Callable[[str], None]
@@ -30,7 +27,7 @@ _REDACTED = "(secret)"
 
 
 def execute(
-    notebook: Path, output: Path, page: Path, values: dict[str, Any], log: Log
+    notebook: Path, output: Path, page: Path, values: dict[str, Any], log: Log, cancel: Cancel
 ) -> tuple[str, str] | None:
     """Run a notebook; what it shows is kept, also where it fails.
 
@@ -40,14 +37,16 @@ def execute(
         page: the same as HTML that needs no network.
         values: of all parameters.
         log: takes every line that is printed, without secrets.
+        cancel: ends it between two steps.
 
     Returns:
         Class and message of what ended it; None where every cell ended well.
     """
     papermill_engines.register(_ENGINE, _Engine)
-    _Engine.log = _bounded(log)
+    _Engine.log, _Engine.cancel = _bounded(log), cancel
     failure: tuple[str, str] | None = None
     try:
+        cancel.check()
         papermill.execute_notebook(
             str(notebook), str(output), parameters=values, engine_name=_ENGINE,
             progress_bar=False, log_output=False, autosave_cell_every=AUTOSAVE_S,
@@ -76,7 +75,12 @@ def write_page(notebook: Path, page: Path) -> None:
         if exporter.has_trait(name):
             setattr(exporter, name, "")
     body, _ = exporter.from_filename(str(notebook))
-    page.write_text(_without_loaders(body), encoding="utf-8")
+    unfinished = page.with_name(f".{page.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(_without_loaders(body), encoding="utf-8")
+        unfinished.replace(page)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _without_loaders(body: str) -> str:
@@ -107,7 +111,27 @@ def redacted(value: Any, hidden: list[str]) -> Any:
 
 
 class _Client(PapermillNotebookClient):
-    """Shows what cells print as it comes, hides secrets before anything is kept."""
+    """Shows what cells print as it comes, hides secrets before anything is kept, can be cancelled.
+
+    Attributes:
+        cancel: looked at before and after each cell.
+    """
+
+    cancel: Cancel
+
+    def execute_cell(self, cell: Any, cell_index: int, **named: Any) -> Any:
+        """Run a cell; what it raised comes before a cancellation that it did not mind.
+
+        Raises:
+            KeyboardInterrupt: the run was cancelled.
+        """
+        self.cancel.check()
+        try:
+            ended = super().execute_cell(cell, cell_index, **named)
+        finally:
+            self.cancel.kernel = None
+        self.cancel.check()
+        return ended
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Take in one message of the kernel."""
@@ -115,6 +139,8 @@ class _Client(PapermillNotebookClient):
         if hidden:
             msg["content"] = redacted(msg["content"], hidden)
         content = msg.get("content", {})
+        if msg.get("msg_type") == "execute_input":
+            self.cancel.cell_runs(getattr(self.km.provisioner, "pid", None))
         if msg.get("msg_type") == "stream":
             for text in content["text"].splitlines():
                 if content["name"] == "stdout":
@@ -126,36 +152,15 @@ class _Engine(NBClientEngine):
     """papermill's own engine, with ``_Client`` and with signals handed to the kernel."""
 
     log: Callable[[str], None] = staticmethod(lambda _: None)
+    cancel: Cancel
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **named: Any) -> Any:
         """Run the notebook that papermill manages."""
         del named  # what papermill's own engine takes beside these
         client = _Client(nb_man, kernel_name=kernel_name, startup_timeout=60, timeout=None)
-        with _signals_reach(client):
-            return client.execute()
-
-
-@contextmanager
-def _signals_reach(client: PapermillNotebookClient) -> Iterator[None]:
-    """Ctrl-C and SIGTERM interrupt the cell that runs, so that its job can clean up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del frame
-        process = getattr(getattr(client.km, "provisioner", None), "pid", None)
-        if process is None:
-            raise KeyboardInterrupt(number)
-        os.kill(process, signal.SIGINT)
-
-    before = {name: signal.signal(name, interrupt) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
+        client.cancel = cls.cancel
+        return client.execute()
 
 
 def _message(error: PapermillExecutionError) -> str:

@@ -27,6 +27,7 @@ from sbtk.errors import (
     VolumeBusyError,
     error_classes,
 )
+from sbtk.runbook_cancel import Cancel, signals_cancel
 from sbtk.settings import settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "runbooks"
@@ -179,11 +180,10 @@ def run(
         UsageError: a parameter that it does not have, or of another type. Nothing was started.
         VolumeBusyError: another runbook works on the same volume or medium. Nothing was started.
     """
-    from sbtk.runbook_engine import execute
-
     path = find(name)
     chosen = values(parameters(path), given)
     with ExitStack() as stack:
+        cancel = stack.enter_context(signals_cancel())
         for place in places(chosen):
             stack.enter_context(lock(place, path.stem))
         out = folder if folder is not None else _new_folder(path.stem)
@@ -198,22 +198,27 @@ def run(
                 stream.flush()
                 log(text)
 
-            failure = execute(path, out / NOTEBOOK_NAME, out / PAGE_NAME, chosen, tell)
-    return _ended(path.stem, out, failure)
+            from sbtk.runbook_engine import execute
+
+            failure = execute(path, out / NOTEBOOK_NAME, out / PAGE_NAME, chosen, tell, cancel)
+        return _ended(path.stem, out, failure, cancel)
 
 
-def _ended(name: str, out: Path, failure: tuple[str, str] | None) -> Ended:
+def _ended(name: str, out: Path, failure: tuple[str, str] | None, cancel: Cancel) -> Ended:
+    """What came out, from the notebook's own ``result.json`` or from what broke it off."""
     try:
         result = json.loads((out / RESULT_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         result = {}
-    if failure is None:
+    if failure is None and not cancel.came:
         code = int(result.get("exit_code", 0))
         return Ended(name, code, str(result.get("message", "")), out, result)
-    kind, message = failure
+    # Cancelled behind the last cell: what the job did stands, and its facts with it.
+    kind, message = failure or ("KeyboardInterrupt", "cancelled when its last cell had ended")
     code = exit_code_of(kind)
     status = "cancelled" if code == 3 else "failed"
-    result = {"notebook": name, "status": status, "exit_code": code, "message": message}
+    result = {"notebook": name} if failure else result
+    result |= {"status": status, "exit_code": code, "message": message}
     (out / RESULT_NAME).write_text(json.dumps(result, ensure_ascii=False) + "\n", encoding="utf-8")
     return Ended(name, code, message, out, result)
 

@@ -17,6 +17,7 @@ from sbtk.catalog.store import Catalog
 from sbtk.errors import LocationNotFoundError, RunbookError, UsageError, VolumeBusyError
 from sbtk.jobs.verify import verify
 from sbtk.mover.cartridge import create_cartridge
+from sbtk.runbook_cancel import Cancel
 from tests.state import state_dir  # noqa: F401
 
 
@@ -145,6 +146,105 @@ def test_a_cancelled_run_cleans_up_and_says_so(tmp_path, number):
     assert process.returncode == 3, errors
     assert (out / "cleaned").read_text() == "up"
     assert json.loads((out / "result.json").read_text())["status"] == "cancelled"
+
+
+def cancelled_at(moment: str, folder: Path, code: str) -> subprocess.CompletedProcess:
+    """Run a notebook by the command line; one SIGINT at the moment that a patch finds."""
+    path, out = made_notebook(folder, code), folder / "out"
+    words = ["runbook", "run", str(path), "--out", str(out)]
+    return subprocess.run(
+        [sys.executable, "-c", _SIGINT_AT[moment].format(words=words)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+_SIGINT_AT = {
+    "before the kernel": """
+import os, signal
+from nbclient import NotebookClient
+start = NotebookClient.start_new_kernel
+def late(self, **named):
+    os.kill(os.getpid(), signal.SIGINT)
+    return start(self, **named)
+NotebookClient.start_new_kernel = late
+from sbtk.cli.app import main
+main({words})
+""",
+    "while the kernel starts": """
+import os, signal
+from nbclient import NotebookClient
+start = NotebookClient.start_new_kernel
+def late(self, **named):
+    start(self, **named)
+    os.kill(os.getpid(), signal.SIGINT)
+NotebookClient.start_new_kernel = late
+from sbtk.cli.app import main
+main({words})
+""",
+    "between cells": """
+import os, signal
+from papermill.engines import NotebookExecutionManager as Manager
+complete = Manager.cell_complete
+def late(self, cell, cell_index=None, **k):
+    complete(self, cell, cell_index=cell_index, **k)
+    if cell_index == 1:
+        os.kill(os.getpid(), signal.SIGINT)
+Manager.cell_complete = late
+from sbtk.cli.app import main
+main({words})
+""",
+    "while the page is written": """
+import os, signal
+from sbtk import runbook_engine
+strip = runbook_engine._without_loaders
+def late(body):
+    os.kill(os.getpid(), signal.SIGINT)
+    return strip(body)
+runbook_engine._without_loaders = late
+from sbtk.cli.app import main
+main({words})
+""",
+}
+
+
+@pytest.mark.parametrize("moment", list(_SIGINT_AT))
+def test_ctrl_c_at_any_moment_ends_cleanly(tmp_path, moment):
+    """Whenever it comes: one line, exit code 3, no half-written page, no kernel left behind."""
+    code = (
+        "import json, os, pathlib\n"
+        "pathlib.Path('ran').write_text(str(os.getpid()))\n"
+        "pathlib.Path('result.json').write_text(json.dumps({'set_id': 'made'}))"
+    )
+    ended = cancelled_at(moment, tmp_path, code)
+    assert ended.returncode == 3, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "ended with exit code 3: cancelled" in ended.stderr
+    out = tmp_path / "out"
+    result = json.loads((out / "result.json").read_text())
+    assert (result["status"], result["exit_code"]) == ("cancelled", 3)
+    assert (out / "run.html").read_text().rstrip().endswith("</html>")
+    assert not [path for path in out.iterdir() if path.name.startswith(".run")]
+    last = moment == "while the page is written"
+    assert (out / "ran").exists() == last
+    assert (result.get("set_id") == "made") == last  # what the job did stands
+    if last:
+        assert not Path(f"/proc/{(out / 'ran').read_text()}").exists()
+
+
+def test_a_signal_just_before_a_cell_reaches_it():
+    """It came when the kernel could not hear it: handed on when the cell begins, and once only."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    cancel = Cancel()
+    cancel.signalled(signal.SIGINT, None)
+    assert child.poll() is None
+    with pytest.raises(KeyboardInterrupt):
+        cancel.check()
+    cancel.cell_runs(child.pid)
+    assert child.wait(30) != 0
+    cancel.kernel = None
+    cancel.signalled(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        cancel.signalled(signal.SIGINT, None)  # a cell that hears nothing holds nobody up
 
 
 def test_secrets_are_in_no_output(tmp_path):
