@@ -8,6 +8,7 @@ milliseconds.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from sbtk.extents import loops
 
 Int64Array = NDArray[np.int64]
+Float64Array = NDArray[np.float64]
+_Number = TypeVar("_Number", np.int64, np.float64)
 
 # Below this many queries the NumPy twin is done before Numba would be imported.
 COMPILED_FROM = 50_000
@@ -107,6 +110,69 @@ def _sweep(lcn: Int64Array, end_lcn: Int64Array) -> tuple[Int64Array, Int64Array
     return piece_lcn[:count], piece_end[:count], piece_row[:count]
 
 
+def pieces_of_streams(
+    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, vcn: Int64Array, streams: int
+) -> Int64Array:
+    """In how many pieces each stream lies.
+
+    Args:
+        lcn: (n,) first clusters, ascending.
+        clusters: (n,) of each run.
+        stream: (n,) whose it is.
+        vcn: (n,) where it begins in its stream.
+        streams: how many streams there are.
+
+    Returns:
+        (streams,) pieces; 0 for a stream without runs.
+    """
+    pieces = np.zeros(streams, np.int64)
+    compiled = _compiled(lcn.size)
+    if compiled is not None:
+        compiled.count_pieces(
+            _frozen(lcn), _frozen(clusters), _frozen(stream), _frozen(vcn), pieces
+        )
+        return pieces
+    touching = np.flatnonzero(lcn[1:] == lcn[:-1] + clusters[:-1])
+    on = (stream[touching + 1] == stream[touching]) & (vcn[touching + 1] > vcn[touching])
+    pieces += np.bincount(stream, minlength=streams)
+    return pieces - np.bincount(stream[touching[on]], minlength=streams)
+
+
+def weighted_cells(
+    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, weight: Float64Array,
+    bounds_lcn: Int64Array,
+) -> Float64Array:  # fmt: skip
+    """Sum of clusters times the weight of their stream, in each cell.
+
+    Args:
+        lcn: (n,) first clusters of disjoint runs, ascending.
+        clusters: (n,) of each run.
+        stream: (n,) whose it is.
+        weight: (streams,) of each stream.
+        bounds_lcn: (cells + 1,) where each cell begins, ascending without equal ones.
+
+    Returns:
+        (cells,) sums; only the runs between the first and the last bound are looked at.
+    """
+    cells = bounds_lcn.size - 1
+    first = max(int(np.searchsorted(lcn, bounds_lcn[0], side="right")) - 1, 0)
+    behind = int(np.searchsorted(lcn, bounds_lcn[-1]))
+    compiled = _compiled(behind - first)
+    if compiled is not None:
+        sums = np.zeros(cells)
+        compiled.weigh_cells(_frozen(lcn), _frozen(clusters), _frozen(stream), _frozen(weight),
+                             _frozen(bounds_lcn), first, sums)  # fmt: skip
+        return sums
+    if behind <= first:
+        return np.zeros(cells)
+    rows = slice(first, behind)
+    lcn, clusters, each = lcn[rows], clusters[rows], weight[stream[rows]]
+    before = np.concatenate([[0.0], np.cumsum(clusters * each)])
+    at = np.maximum(np.searchsorted(lcn, bounds_lcn, side="right") - 1, 0)
+    into = np.clip(bounds_lcn - lcn[at], 0, clusters[at])
+    return np.diff(before[at] + into * each[at])
+
+
 def _compiled(items: int) -> ModuleType | None:
     if items < COMPILED_FROM:
         return None
@@ -119,7 +185,7 @@ def _compiled(items: int) -> ModuleType | None:
     return kernels_numba
 
 
-def _frozen(values: Int64Array) -> Int64Array:
+def _frozen(values: NDArray[_Number]) -> NDArray[_Number]:
     """A read-only view: mapped and owned arrays then share one compiled specialisation."""
     view = np.ascontiguousarray(values).view()
     view.flags.writeable = False

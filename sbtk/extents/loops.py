@@ -123,3 +123,42 @@ def sweep(
             depth += 1
             at_lcn = until_lcn
     return count
+
+
+def count_pieces(
+    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, vcn: Int64Array, pieces: Int64Array
+) -> None:
+    """Add up each stream's runs; one that goes on where the run before it ends is no new piece."""
+    for row in range(lcn.size):
+        owner = stream[row]
+        if (
+            row > 0
+            and owner == stream[row - 1]
+            and lcn[row] == lcn[row - 1] + clusters[row - 1]
+            and vcn[row] > vcn[row - 1]
+        ):
+            continue
+        pieces[owner] += 1
+
+
+def weigh_cells(
+    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, weight: NDArray[np.float64],
+    bounds_lcn: Int64Array, first_row: int, sums: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Clusters times their stream's weight in each cell; a run may reach into several cells."""
+    cells = sums.size
+    cell = 0
+    for row in range(first_row, lcn.size):
+        begin = max(lcn[row], bounds_lcn[0])
+        end = lcn[row] + clusters[row]
+        if begin >= bounds_lcn[cells]:
+            break
+        while bounds_lcn[cell + 1] <= begin:
+            cell += 1
+        each = weight[stream[row]]
+        while begin < end and cell < cells:
+            edge = min(end, bounds_lcn[cell + 1])
+            sums[cell] += (edge - begin) * each
+            begin = edge
+            if edge < end:
+                cell += 1

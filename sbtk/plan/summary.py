@@ -7,7 +7,7 @@ from typing import Any
 
 from sbtk.plan.cost import Calibration, Cost, WhatIf, price, what_if
 from sbtk.plan.model import Plan
-from sbtk.units import format_bytes, format_count, format_seconds
+from sbtk.units import format_bytes, format_count, format_seconds, plural
 
 _LIMIT_TEXT = {
     "max_segments": ("segment a list", "segments a list"),
@@ -62,9 +62,9 @@ def rows(plan: Plan, cost: Cost) -> list[tuple[str, str]]:
     if cost.records:
         found.insert(4, ("Records", format_count(cost.records)))
     if plan.notes.get("left_out_files"):
-        found.append(("Left out", f"data of {format_count(plan.notes['left_out_files'])} files"))
+        found.append(("Left out", f"data of {plural(plan.notes['left_out_files'], 'file')}"))
     if plan.notes.get("not_plain"):
-        found.append(("Not plain", f"{format_count(plan.notes['not_plain'])} streams (manifest)"))
+        found.append(("Not plain", f"{plural(plan.notes['not_plain'], 'stream')} (manifest)"))
     found.extend(("Finding", item["message"]) for item in plan.notes.get("findings", []))
     return found
 

@@ -104,8 +104,9 @@ def stages(log: RunLog) -> str:
     body: list[str] = []
     top = 10
     for name, begin, took in rows:
+        style = f"stage stage-{name}" if name in STAGE_NAMES else "stage"
         body.append(label(140, top + 14, STAGE_NAMES.get(name, name), "strong", "end"))
-        body.append(rect(x(begin), top + 2, max(x(took) - x(0), 1.5), 16, f"stage stage-{name}"))
+        body.append(rect(x(begin), top + 2, max(x(took) - x(0), 1.5), 16, style))
         right = x(begin + took)
         text = format_seconds(took)
         if name == "copy" and predicted_s:

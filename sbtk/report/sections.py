@@ -35,9 +35,10 @@ _MOST_NOT_PLAIN = 50
 
 def title(log: RunLog) -> str:
     """What was done, in one line."""
-    template = _VERBS.get(log.verb, log.verb.capitalize() + " of {source}")
     source, target = (safe(_short(log.start[name])) for name in ("source", "target"))
-    return template.format(source=source, target=target)
+    if log.verb not in _VERBS:
+        return f"{safe(log.verb.capitalize())} of {source}"
+    return _VERBS[log.verb].format(source=source, target=target)
 
 
 def _short(location: str) -> str:
@@ -52,13 +53,14 @@ def outcome(log: RunLog) -> Parts:
     """How it ended, and when."""
     stop = log.stop
     status = stop["status"] if stop else "open"
-    text = _OUTCOMES.get(status, safe(status))
+    text = _OUTCOMES.get(status, safe(str(status)))
+    style = status if status in _OUTCOMES else "open"
     if stop and stop["message"]:
         text += f": {safe(stop['message'])}"
     began, run_id = _moment(log.start["time_s"]), safe(log.start["run_id"])
     again = f", begun {log.starts} times" if log.starts > 1 else ""
     return [
-        f'<p class="outcome {status}">{text}</p>',
+        f'<p class="outcome {style}">{text}</p>',
         f'<p class="soft">Run <code>{run_id}</code>, {began}{again}</p>',
     ]
 

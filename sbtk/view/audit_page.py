@@ -16,7 +16,7 @@ from sbtk.catalog.store import Catalog
 from sbtk.errors import DeviceWriteError, JobError
 from sbtk.report.paths_picture import rows as path_rows
 from sbtk.report.run_log import RunLog, read_run
-from sbtk.units import format_bytes, format_seconds, plural
+from sbtk.units import format_bytes, format_seconds
 from sbtk.view import html, plots, result
 from sbtk.view.html import Html
 
@@ -81,7 +81,7 @@ def volumes(audit: Audit, stale_days: float, now_s: float | None = None) -> pd.D
             }
         )
     columns = ["label", "serial", "sets", "newest", "age_days", "location", "verified", "covered"]
-    return pd.DataFrame(found, columns=columns)
+    return html.frame(found, columns)
 
 
 def overview(audit: Audit, stale_days: float) -> Html:
@@ -94,9 +94,9 @@ def overview(audit: Audit, stale_days: float) -> Html:
         ("Volumes", f"{len(frame)} known, {len(frame) - len(uncovered)} covered"),
         ("Not covered", ", ".join(uncovered) or "none"),
         ("Never verified", ", ".join(never) or "none"),
-        ("Runs", f"{len(audit.runs)} in {audit.days:g} days, {len(bad)} that did not end well"),
-        ("Sets", plural(len(audit.sets), "set")),
-        ("As of", _moment(time.time())),
+        ("Runs", f"{len(audit.runs)} in {audit.days:g} days, {_ended_well(len(bad))}"),
+        ("Sets", f"{len(audit.sets)} known"),
+        ("As of", f"{_moment(time.time())} UTC"),
     ]
     return html.facts(rows, "In short")
 
@@ -104,9 +104,9 @@ def overview(audit: Audit, stale_days: float) -> Html:
 def coverage(audit: Audit, stale_days: float) -> Html:
     """Every volume and its newest complete set."""
     columns = {
-        "label": ("volume", "text"), "serial": ("serial", "mono"), "sets": ("sets", "count"),
-        "newest": ("newest complete (UTC)", "text"), "age_days": ("age, days", "number"),
-        "verified": ("last sound verify (UTC)", "text"), "covered": ("covered", "text"),
+        "label": ("volume", "text"), "serial": ("serial", "id"), "sets": ("sets", "count"),
+        "newest": ("newest complete (UTC)", "time"), "age_days": ("age, days", "number"),
+        "verified": ("last sound verify (UTC)", "time"), "covered": ("covered", "text"),
         "location": ("where", "mono"),
     }  # fmt: skip
     return html.table(volumes(audit, stale_days), columns, rows=100)
@@ -126,10 +126,10 @@ def history(audit: Audit, rows: int = 40) -> Html:
         for run in reversed(audit.runs)
     ]
     columns = {
-        "when": ("begun (UTC)", "text"), "verb": ("verb", "text"), "status": ("status", "text"),
+        "when": ("begun (UTC)", "time"), "verb": ("verb", "text"), "status": ("status", "text"),
         "took": ("took", "text"), "what": ("from and to", "mono"), "message": ("message", "text"),
     }  # fmt: skip
-    return html.table(pd.DataFrame(found, columns=list(columns)), columns, rows=rows)
+    return html.table(html.frame(found, columns), columns, rows=rows)
 
 
 def verified(audit: Audit, rows: int = 40) -> Html:
@@ -148,11 +148,11 @@ def verified(audit: Audit, rows: int = 40) -> Html:
         for check in audit.logs[run.run_id].checks
     ]
     columns = {
-        "when": ("when (UTC)", "text"), "set": ("set", "mono"), "method": ("read by", "text"),
+        "when": ("when (UTC)", "time"), "set": ("set", "id"), "method": ("read by", "text"),
         "checked": ("checked", "text"), "not_checked": ("not checked", "text"),
         "differ": ("differ", "count"),
     }  # fmt: skip
-    return html.table(pd.DataFrame(found, columns=list(columns)), columns, rows=rows)
+    return html.table(html.frame(found, columns), columns, rows=rows)
 
 
 def path_sums(audit: Audit) -> dict[str, int]:
@@ -168,7 +168,7 @@ def paths(audit: Audit) -> plots.Picture | Html:
     """The sums as bars."""
     sums = path_sums(audit)
     if not sums:
-        return Html('<div class="more">no run has ended</div>', "no run has ended")
+        return html.note_line("no run has ended")
     values = [float(value) for value in sums.values()]
     labels = [format_bytes(value) for value in sums.values()]
     return plots.bars(list(sums), values, labels, heading="Bytes by path")
@@ -226,8 +226,15 @@ def outcome(audit: Audit, stale_days: float) -> dict[str, object]:
     }
 
 
+def _ended_well(bad: int) -> str:
+    return f"{bad} that did not end well" if bad else "all ended well"
+
+
 def _path_facts(audit: Audit) -> Html:
-    return html.facts([(name, format_bytes(count)) for name, count in path_sums(audit).items()])
+    sums = path_sums(audit)
+    if not sums:
+        return html.note_line("no run has ended")
+    return html.facts([(name, format_bytes(count)) for name, count in sums.items()])
 
 
 def _last_sound_verify(audit: Audit) -> dict[str, float]:

@@ -133,7 +133,7 @@ def report(done: JobPanel | Finished) -> Html:
             f"The job has {done.status.replace('running', 'not ended')}: run this cell again later."
         )
         text = "Nothing was started yet." if done.status == "not started" else text
-        return Html(f'<div class="more">{text}</div>', text)
+        return html.note_line(text)
     path, _ = write_report(done.result.folder)
     return html.facts([("Set", done.result.set_id or "none"), ("Report", str(path))])
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from html import escape
 from typing import Any, Protocol
 
 from sbtk.errors import SbtkError
+from sbtk.report.svg import safe
 
 RERAISE = "SBTK_RERAISE_CALLBACKS"
 """Environment variable that makes callbacks raise what they have shown: set by tests."""
@@ -31,7 +31,7 @@ def message_html(text: str, kind: str) -> str:
         return ""
     word = {"error": "Error", "warning": "Attention", "done": "Done"}.get(kind, "")
     head = f"<b>{word}:</b> " if word else ""
-    return f'<div class="sbtk-message sbtk-{kind}" role="status">{head}{escape(text)}</div>'
+    return f'<div class="sbtk-message sbtk-{kind}" role="status">{head}{safe(text)}</div>'
 
 
 def error_text(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sbtk.errors import UsageError
-from sbtk.extents import runs
+from sbtk.extents import kernels, runs
 from sbtk.extents.map import ExtentMap
 from sbtk.extents.occupancy import cell_bounds, runs_occupancy
 from sbtk.extents.runs import Runs
@@ -103,15 +103,13 @@ def choose_grid(clusters: int, width_px: int, height_px: int) -> Grid:
 
 
 class CellMap:
-    """Frames of one volume; what a colouring needs of all runs is added up once and kept.
+    """Frames of one volume; each stream's weight in a colouring is worked out once and kept.
 
-    A second colouring and every zoom cost a bisection for each cell's limits, whatever the number
-    of extents.
+    A frame then costs one pass over the runs in its range.
     """
 
     def __init__(self, extent_map: ExtentMap) -> None:
         self.extent_map = extent_map
-        self._sums: dict[Mode, tuple[Float64Array, Float64Array]] = {}
 
     @property
     def total_clusters(self) -> int:
@@ -185,30 +183,18 @@ class CellMap:
     def _weighted(self, mode: Mode, bounds: Int64Array) -> Float64Array:
         """Sum of clusters times the weight of their file, in each cell."""
         held, stream = self._held
-        if len(held) == 0:
-            return np.zeros(bounds.size - 1)
-        if mode not in self._sums:
-            by_stream = self._fragments if mode == "fragmentation" else self._age_days
-            weight = by_stream[stream]
-            before = np.concatenate([[0.0], np.cumsum(held.clusters * weight)])
-            self._sums[mode] = weight, before
-        weight, before = self._sums[mode]
-        at = np.maximum(np.searchsorted(held.lcn, bounds, side="right") - 1, 0)
-        into = np.clip(bounds - held.lcn[at], 0, held.clusters[at])
-        return np.diff(before[at] + into * weight[at])
+        weight = self._fragments if mode == "fragmentation" else self._age_days
+        return kernels.weighted_cells(held.lcn, held.clusters, stream, weight, bounds)
 
     @cached_property
     def _fragments(self) -> Float64Array:
         """(streams,) pieces of each stream; runs that follow one another on the disk count once."""
-        source, real = self.extent_map, self.extent_map.real_rows
-        lcn, clusters = source.lcn[:real], source.clusters[:real]
-        stream, vcn = source.stream[:real], source.vcn[:real]
-        touching = np.flatnonzero(lcn[1:] == lcn[:-1] + clusters[:-1])
-        same = (stream[touching + 1] == stream[touching]) & (vcn[touching + 1] > vcn[touching])
-        streams = len(source.owners)
-        counted = np.bincount(stream, minlength=streams)
-        counted -= np.bincount(stream[touching[same]], minlength=streams)
-        return np.maximum(counted, 1).astype(np.float64)
+        source, real = self.extent_map, slice(0, self.extent_map.real_rows)
+        pieces = kernels.pieces_of_streams(
+            source.lcn[real], source.clusters[real], source.stream[real], source.vcn[real],
+            len(source.owners),
+        )  # fmt: skip
+        return np.maximum(pieces, 1).astype(np.float64)
 
     @cached_property
     def _age_days(self) -> Float64Array:

@@ -45,6 +45,8 @@ class Map {
       "zoom, Page Up and Page Down move the window, Home shows the whole volume.");
     this.strip = make(this.el, "canvas", "sbtk-map-strip");
     this.strip.title = "The whole volume; click to move the window there";
+    this.strip.setAttribute("role", "img");
+    this.strip.setAttribute("aria-label", "The whole volume, with the window that is shown");
     const foot = make(this.el, "div", "sbtk-map-foot");
     this.status = make(foot, "div", "sbtk-map-status");
     this.status.setAttribute("role", "status");
@@ -91,6 +93,9 @@ class Map {
     };
     const canvas = this.canvas;
     canvas.addEventListener("mousemove", (event) => this.point(at(event)));
+    canvas.addEventListener("mouseleave", () => { this.hovering = false; this.draw(); });
+    canvas.addEventListener("focus", () => this.draw()); // where the keyboard stands is seen
+    canvas.addEventListener("blur", () => this.draw());
     canvas.addEventListener("click", (event) => { this.point(at(event)); this.pick(); });
     canvas.addEventListener("dblclick", (event) => { this.point(at(event)); this.zoom(0.25); });
     canvas.addEventListener("wheel", (event) => {
@@ -166,7 +171,8 @@ class Map {
     const frame = this.frame;
     const marks = view(this.model.get("marks"), Uint8Array);
     const marked = marks.length === frame.cells && marks.some((item) => item);
-    this.paint(this.canvas, frame, this.shade, marked ? marks : null, dark);
+    this.marked = marked ? marks : null;
+    this.paint(this.canvas, frame, this.shade, this.marked, dark);
     this.drawStrip(dark);
     this.drawLegend(dark);
     const bytes = this.model.get("cluster_bytes");
@@ -275,11 +281,12 @@ class Map {
         state += `, ${value < 10 ? value.toFixed(1) : count(value)} ${frame.unit}`;
       }
     }
+    if (this.marked && this.marked[cell]) state += `, ${this.model.get("marked_label") || "lit"}`;
     this.status.textContent = `${where}${place}: ${state}`;
   }
 
   point(cell) {
-    if (cell < 0 || cell === this.cursor) return;
+    if (cell < 0 || (cell === this.cursor && this.hovering)) return;
     this.cursor = cell;
     this.hovering = true;
     this.tell();
@@ -315,6 +322,7 @@ class Map {
   }
 
   key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own keys
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.frame.columns,
       ArrowDown: this.frame.columns }[event.key];
     if (step) {

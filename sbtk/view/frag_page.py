@@ -28,7 +28,7 @@ def summary(source: Source) -> Html:
     rows = [
         (
             "Score",
-            f"{found['score']:.1f} of 100: reading every file takes "
+            f"{found['score']:.1f} of 100, 0 is best: reading every file takes "
             f"{format_seconds(float(found['read_s']))}, jumping between fragments "
             f"{format_seconds(float(found['jump_s']))} more",
         ),
@@ -55,10 +55,7 @@ def summary(source: Source) -> Html:
             f"{format_bytes(float(found['free_largest_bytes']))}",
         ),
     ]
-    return html.facts(rows) + Html(
-        f'<div class="more">Score: {found["score_definition"]}.</div>',
-        f"Score: {found['score_definition']}.",
-    )
+    return html.facts(rows) + html.note_line(f"Score: {found['score_definition']}.")
 
 
 def disk_map(source: Source, interactive: bool, mode: Mode = "occupancy") -> MapPanel | Picture:

@@ -21,11 +21,15 @@ Job = Callable[[Control, Listener], JobResult]
 
 
 def line(widget: Any, name: str, css_class: str) -> Any:
-    """A form row: a name before a widget, which tests find by its class."""
+    """A form row: a widget with its name before it, read aloud with it; tests find it by class."""
     widget.add_class(css_class)
-    widget.layout.width = "520px"
-    label = widgets.Label(name, layout=widgets.Layout(width="130px"))
-    return widgets.HBox([label, widget])
+    if isinstance(widget, widgets.Checkbox):  # its own words stand behind the box
+        widget.layout.width = "520px"
+        return widgets.HBox([widgets.Label(name, layout=widgets.Layout(width="130px")), widget])
+    widget.description = name
+    widget.style.description_width = "130px"
+    widget.layout.width = "650px"
+    return widget
 
 
 class JobPanel(Shown):
@@ -129,6 +133,7 @@ class JobPanel(Shown):
         else:
             self.say("Ended well", "done")
 
+    @guarded
     def _draw(self) -> None:
         with self._lock:
             show_html(self.picture, self.view.draw())

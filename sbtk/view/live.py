@@ -11,7 +11,7 @@ from IPython.display import display
 
 from sbtk.events import Event, Listener, Progress, ignore
 from sbtk.units import format_bytes, format_count, format_seconds
-from sbtk.view.html import Html
+from sbtk.view import html
 
 _FIRST_S = 1.0  # shorter work shows nothing
 _EVERY_S = 0.5
@@ -44,7 +44,7 @@ class LiveLine:
                 self._show(progress_text(event))
 
     def _show(self, text: str) -> None:
-        found = Html(f'<span class="more">{text}</span>', text)
+        found = html.note_line(text)
         if self._handle is None:
             self._handle = display(found, display_id=True)  # type: ignore[no-untyped-call]
         else:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sbtk.cli.output import printable
 from sbtk.extents import runs
 from sbtk.extents.owners import label
 from sbtk.extents.runs import Runs
@@ -72,7 +73,7 @@ class MapPanel(Shown):
         self.map = DiskMap(source.extents, on_pick=self._list_cell, on_error=self.say)
         self.search = widgets.Text(
             placeholder="part of a path, then Enter", description="Find", continuous_update=False,
-            layout=widgets.Layout(width="380px"),
+            layout=widgets.Layout(width="380px"), style={"description_width": "initial"},
         )  # fmt: skip
         self.files = widgets.Select(
             options=[], rows=7, layout=widgets.Layout(width="100%"), description=""
@@ -95,7 +96,8 @@ class MapPanel(Shown):
         ]
         if mismatches is not None and len(mismatches):
             self.map.mark(mismatches, "mismatch")
-            self.say(f"{plural(mismatches.total_clusters, 'cluster')} do not match", "warning")
+            lit = plural(mismatches.total_clusters, "cluster")
+            self.say(f"{lit} in pieces that do not match: lit on the map", "warning")
         else:
             self.say(
                 "Click a cell to list its files; choose a file to light its extents. Keyboard: "
@@ -130,10 +132,15 @@ class MapPanel(Shown):
         """Light the extents of a file; returns how many there are."""
         extents = self.source.extents
         rows = extents.rows_of(record)
+        if not rows.size:
+            self.map.mark(None)
+            self.details.value = ""
+            self.say("This file owns no cluster: what it holds lies in its record of $MFT")
+            return 0
         real = np.sort(rows[extents.lcn[rows] >= 0])
         held = runs.union(extents.lcn[real], extents.clusters[real])
         name = str(extents.owners.frame(extents.stream[rows[:1]], ["path"])["path"].iloc[0])
-        self.map.mark(held, name[-40:])
+        self.map.mark(held, printable(name[-40:]))
         cluster_bytes = self.source.tables.volume.cluster_bytes
         self.say(
             f"{name}: {plural(real.size, 'extent')} in {plural(len(held), 'piece')}, "
@@ -144,7 +151,7 @@ class MapPanel(Shown):
 
     def _offer(self, options: list[tuple[str, int]]) -> None:
         self._offering = True
-        self.files.options = options
+        self.files.options = [(printable(name), record) for name, record in options]
         self.files.layout.display = "" if options else "none"
         self.files.value = None
         self._offering = False
@@ -206,7 +213,7 @@ class SearchPanel(Shown):
         self.source = source
         self.text = widgets.Text(
             placeholder="any part of a path", description="Search",
-            layout=widgets.Layout(width="480px"),
+            layout=widgets.Layout(width="480px"), style={"description_width": "initial"},
         )  # fmt: skip
         self.text.add_class("sbtk-search-text")
         self.results = widgets.HTML()
@@ -224,8 +231,8 @@ class SearchPanel(Shown):
         total = self.source.tables.files.num_rows
         self.say(
             f"{format_count(found.total)} of {plural(total, 'path')}, "
-            f"{format_bytes(found.size_bytes)}, found in {format_seconds(took_s)}; "
-            f"the largest {html.TOP_ROWS} are shown"
+            f"{format_bytes(found.size_bytes)}, found in {format_seconds(took_s)}"
+            + (f"; the largest {html.TOP_ROWS} are shown" if found.total > html.TOP_ROWS else "")
         )
         return found.total
 

@@ -20,6 +20,7 @@ from sbtk.scsi.limits import PROFILES, limits
 from sbtk.units import format_bytes, format_count, plural
 from sbtk.view import html, result
 from sbtk.view.callbacks import guarded
+from sbtk.view.globs import globs, text_of
 from sbtk.view.html import Html
 from sbtk.view.job_panel import line
 from sbtk.view.panels import Shown, show_html
@@ -166,8 +167,8 @@ class PlanPanel(Shown):
             value=wish.record_bytes, continuous_update=False,
         )  # fmt: skip
         self.exclude = widgets.Text(
-            value=" ".join(wish.exclude),
-            placeholder="globs, spaces between",
+            value=text_of(wish.exclude),
+            placeholder='globs, spaces between; "quoted" if with spaces',
             continuous_update=False,
         )
         self.out = widgets.Text(value=out)
@@ -201,7 +202,7 @@ class PlanPanel(Shown):
         """What the form says."""
         return Wish(
             self.to.value.strip(), self.profile.value, self.layout.value, self.segments.value,
-            self.segment_mib.value, self.record.value, tuple(self.exclude.value.split()),
+            self.segment_mib.value, self.record.value, globs(self.exclude.value),
         )  # fmt: skip
 
     @guarded

@@ -7,10 +7,12 @@ that survive colour blindness; what hue tells, position or words tell too.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap
@@ -20,18 +22,20 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from sbtk.units import format_bytes, format_count
+from sbtk.view import html
 from sbtk.view.cells import LEGENDS, Frame
 from sbtk.view.diskmap import colour_table
 from sbtk.view.treemap import Tile
 
-INK = "#808080"
+INK = "#797979"  # 4.4 to 1 on white and on JupyterLab's dark ground alike
 BLUE, ORANGE, GREEN, RED, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
 _DPI = 144
+_TYPE_PT = 9.5
 _FREE = (0.55, 0.57, 0.6, 0.18)
 
 
 class Picture:
-    """A PNG to display, and what it shows in words."""
+    """A PNG to display, and what it shows in words: beneath it, for whoever cannot see it."""
 
     def __init__(self, figure: Figure, text: str) -> None:
         """Draw the figure once; the PNG is all that is kept."""
@@ -41,6 +45,11 @@ class Picture:
         self.png = target.getvalue()
         self.text = text
         self._size = (figure.get_size_inches() * 100).round().astype(int)
+
+    def _ipython_display_(self) -> None:
+        """Show both: JupyterLab gives a PNG no text of its own, unlike the pages made of it."""
+        display(self._repr_mimebundle_()[0], metadata=self._repr_mimebundle_()[1], raw=True)  # type: ignore[no-untyped-call]
+        display(html.folded("The picture as text", self.text))  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         width, height = (int(pixels) for pixels in self._size)
@@ -64,7 +73,7 @@ def _plain(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=8.5)
+    axes.tick_params(colors=INK, labelsize=_TYPE_PT)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
     axes.title.set_color(INK)
@@ -101,7 +110,7 @@ def disk_map(frame: Frame, cluster_bytes: int, marks: NDArray[np.uint8] | None =
     )
     if marks is not None and marks.any():
         text += f"; {format_count(int(marks.sum()))} cells are marked"
-    figure.text(0.005, 0.005, _wrapped(text), color=INK, fontsize=8.5, va="bottom")
+    figure.text(0.005, 0.005, _wrapped(text), color=INK, fontsize=_TYPE_PT, va="bottom")
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0.11, 1, 0.89)))
     return Picture(figure, text)
 
@@ -125,8 +134,8 @@ def bars(
     top = max([*values, 1e-12])
     axes.set_xlim(0, top * 1.25)
     for row, (value, label) in enumerate(zip(values, labels, strict=True)):
-        axes.text(value + top * 0.01, row, label, va="center", color=INK, fontsize=8.5)
-    axes.set_title(heading, loc="left", fontsize=9.5, color=INK)
+        axes.text(value + top * 0.01, row, label, va="center", color=INK, fontsize=_TYPE_PT)
+    axes.set_title(heading, loc="left", fontsize=10.5, color=INK)
     lines = [f"{name}: {label}" for name, label in zip(names, labels, strict=True)]
     return Picture(figure, f"{heading}\n" + "\n".join(lines))
 
@@ -145,38 +154,37 @@ def treemap(tiles: Sequence[Tile], heading: str) -> Picture:
             Rectangle((tile.x, tile.y), tile.width, tile.height, facecolor=colour,
                       edgecolor=INK, linewidth=1.6 - 0.8 * tile.depth / largest)
         )  # fmt: skip
-        room = int(tile.width * 135)
+        room = int(tile.width * 125)
         if tile.height > 0.055 and room > 5:
             bright = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 0.5
             words = _short(tile.name, room)
             if tile.height > 0.11:
                 words += f"\n{format_bytes(tile.size_bytes)}"
-            axes.text(tile.x + 0.006, tile.y + 0.012, words, va="top", fontsize=8, clip_on=True,
+            axes.text(tile.x + 0.006, tile.y + 0.012, words, va="top", fontsize=8.5, clip_on=True,
                       color="#111111" if bright else "#ffffff")  # fmt: skip
     lines = [f"{tile.name}: {format_bytes(tile.size_bytes)}" for tile in tiles]
-    axes.set_title(heading, loc="left", fontsize=9.5, color=INK)
+    axes.set_title(heading, loc="left", fontsize=10.5, color=INK)
     return Picture(figure, f"{heading}\n" + "\n".join(lines))
 
 
 def size_histogram(size_bytes: NDArray[np.int64]) -> Picture:
     """How many files are how large, with the percentiles."""
-    edges = [0, 1, *(1 << power for power in range(9, 45, 3))]
-    while len(edges) > 3 and edges[-2] > size_bytes.max(initial=1):
-        edges.pop()
-    counts, _ = np.histogram(size_bytes, bins=[*edges[:-1], max(edges[-1], edges[-2] + 1)])
-    names = ["empty"] + [f"to {format_bytes(edge)}" for edge in edges[2:]]
+    limits = [0, *(1 << power for power in range(9, 63, 3))]
+    within = np.searchsorted(limits, size_bytes)  # a file of 4 KiB is one of "to 4 KiB"
+    counts = np.bincount(within, minlength=2)
+    names = ["empty"] + [f"to {format_bytes(limit)}" for limit in limits[1 : counts.size]]
     figure, axes = _figure(9.6, 3.0)
     at = np.arange(len(counts))
     axes.bar(at, counts, color=BLUE, width=0.8)
-    axes.set_xticks(at, names, rotation=0 if len(names) < 11 else 30)
-    axes.set_ylabel("files", fontsize=8.5)
+    axes.set_xticks(at, names, rotation=0 if len(names) < 9 else 30)
+    axes.set_ylabel("files", fontsize=_TYPE_PT)
     for column, number in enumerate(counts):
         axes.text(column, number, format_count(number), ha="center", va="bottom", color=INK,
-                  fontsize=8)  # fmt: skip
+                  fontsize=_TYPE_PT)  # fmt: skip
     axes.margins(y=0.15)
     points = percentiles(size_bytes)
     words = ", ".join(f"{name} {format_bytes(value)}" for name, value in points.items())
-    axes.set_title(f"Files by size; {words}", loc="left", fontsize=9.5, color=INK)
+    axes.set_title(f"Files by size; {words}", loc="left", fontsize=10.5, color=INK)
     lines = [f"{name}: {format_count(count)}" for name, count in zip(names, counts, strict=True)]
     return Picture(figure, f"Files by size; {words}\n" + "\n".join(lines))
 
@@ -201,6 +209,4 @@ def _short(name: str, room: int = 42) -> str:
 
 
 def _wrapped(text: str) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, 150))

@@ -27,6 +27,7 @@ from sbtk.view import backup_page, html, plots, result
 from sbtk.view.backup_page import Finished
 from sbtk.view.callbacks import guarded
 from sbtk.view.cells import CellMap
+from sbtk.view.globs import globs, text_of
 from sbtk.view.html import Html
 from sbtk.view.job_panel import Job, JobPanel, line
 from sbtk.view.panels import MapPanel, SearchPanel
@@ -96,7 +97,7 @@ def ready(set_id: str, out_dir: str) -> Html:
         order = backup_page.Order("office.ntfs", tape, "image", "none", 0.2, 80.0)
         order.job()(Control(), ignore)
         text = f"The catalog knew no set: one of the sample was made on {tape}."
-        note = Html(f'<div class="more">{text}</div>', text)
+        note = html.note_line(text)
     known = sets()
     with Catalog.open() as catalog:
         catalog.find_set(set_id)
@@ -128,7 +129,8 @@ class RestorePanel(JobPanel):
             chosen = catalog.find_set(order.set_id).set_id
         self.set_id = widgets.Dropdown(options=options, value=chosen)
         self.files = widgets.Text(
-            value=" ".join(order.files), placeholder="globs; empty: the volume"
+            value=text_of(order.files),
+            placeholder='globs ("a b/*"); empty: the volume',
         )
         self.to = widgets.Text(value=order.to)
         self.against = widgets.Text(value=order.against, placeholder="empty: the set itself")
@@ -155,7 +157,7 @@ class RestorePanel(JobPanel):
 
     def _order(self, action: str) -> Order:
         return Order(
-            self.set_id.value, action, self.to.value.strip(), tuple(self.files.value.split()),
+            self.set_id.value, action, self.to.value.strip(), globs(self.files.value),
             self.against.value.strip(), self.confirm.value.strip(), self.through_host.value,
         )  # fmt: skip
 
@@ -201,7 +203,7 @@ def mismatch_map(done: JobPanel | Finished, interactive: bool) -> Html | MapPane
     last = done.result
     if not isinstance(last, CheckedResult):
         text = "No verify has ended yet." if last is None else "The last job verified nothing."
-        return Html(f'<div class="more">{text}</div>', text)
+        return html.note_line(text)
     total = sum(check.mismatches for check in last.checks)
     if not total:
         return html.facts([("Mismatches", "none: everything that was checked is equal")])
@@ -209,8 +211,8 @@ def mismatch_map(done: JobPanel | Finished, interactive: bool) -> Html | MapPane
     found = mismatches(last.set_id, [item["lcn"] for item in log.findings] if log else [])
     source = source_of(last.set_id)
     if source is None or not len(found):
-        text = f"{plural(total, 'piece')} differ, outside of what a map can show."
-        return Html(f'<div class="more">{text}</div>', text)
+        differ = plural(total, "piece differs", "pieces differ")
+        return html.note_line(f"{differ}, outside of what a map can show.")
     if interactive:
         return MapPanel(source, mismatches=found)
     cells = CellMap(source.extents)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from html import escape, unescape
+from html import unescape
 from importlib import resources
 
 from sbtk.events import Event, Listener, PlanMade, Progress, RunStop, ignore
@@ -99,7 +99,7 @@ def draw_run(log: RunLog, line: str = "") -> Html:
     """The pictures of a run, each with its words; those that have no events yet are left out."""
     parts: list[Html] = []
     if log.stop is None and line:
-        parts.append(Html(f'<div class="more">{escape(line)}</div>', line))
+        parts.append(html.note_line(line))
     if log.quiet:
         parts.append(html.title("The wait for quiet") + _svg(pictures.quiet_window(log)))
     if log.plan is not None and log.plan["commands"]:
@@ -129,7 +129,7 @@ def list_map(done: int, total: int) -> Html:
         for at in range(squares)
     )
     height = -(-squares // columns) * edge
-    text = f"{plural(done, 'list')} of {total:,} ended"
+    text = f"{done:,} of {plural(total, 'list')} ended"
     svg = (
         f'<svg role="img" aria-label="{text}" width="{columns * edge}" height="{height}" '
         f'viewBox="0 0 {columns * edge} {height}">{body}</svg>'
@@ -153,10 +153,15 @@ def summary(log: RunLog) -> list[tuple[str, str]]:
         ("Set", stop["set_id"] or "none"),
         ("Took", f"{format_seconds(stop['took_s'])}, of them {format_seconds(copied_s)} copying"),
         ("Predicted", format_seconds(stop["predicted_s"])),
-        ("Commands", plural(stop["commands"], "command list")),
+        (
+            "Commands",
+            f"{plural(len(log.lists), 'command list')}; with the questions about them "
+            f"{plural(stop['commands'], 'command')}",
+        ),
     ]
     if copied_s > 0 and stop["moved_bytes"]:
-        rows.append(("Rate", format_rate(stop["moved_bytes"] / copied_s)))
+        rate = format_rate(stop["moved_bytes"] / copied_s)
+        rows.append(("Rate", f"{rate} over the whole stage of copying"))
     if stop["message"]:
         rows.append(("Message", stop["message"]))
     rows += [("Finding", item["message"]) for item in log.findings[:10]]

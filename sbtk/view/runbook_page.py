@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sbtk.catalog.records import RunRecord, SetRecord
 from sbtk.catalog.store import Catalog
 from sbtk.errors import JobError, SbtkError
@@ -169,11 +167,11 @@ class Sample:
 
     def _repr_mimebundle_(self, **named: Any) -> dict[str, str]:
         columns = {
-            "set_id": ("set", "mono"), "volume": ("volume", "text"), "outcome": ("outcome", "text"),
+            "set_id": ("set", "id"), "volume": ("volume", "text"), "outcome": ("outcome", "text"),
             "checked_bytes": ("checked", "bytes"), "method": ("read by", "text"),
             "not_checked": ("not checked", "text"),
         }  # fmt: skip
-        frame = pd.DataFrame(self.rows, columns=list(columns))
+        frame = html.frame(self.rows, columns)
         return html.table(frame, columns, rows=1000)._repr_mimebundle_(**named)
 
     def outcome(self) -> dict[str, object]:
@@ -286,4 +284,4 @@ def survey_table(found: Survey) -> Html:
         "used_bytes": ("used", "bytes"), "score": ("fragmentation", "number"),
         "problem": ("problem", "text"),
     }  # fmt: skip
-    return html.table(pd.DataFrame(found.rows, columns=list(columns)), columns, rows=1000)
+    return html.table(html.frame(found.rows, columns), columns, rows=1000)

@@ -84,7 +84,7 @@ def tiles(tables: Tables, *, most: int = 14, inner: int = 8) -> list[Tile]:
             found.append(Tile(name, size, *box, 0, order))
             continue
         if rest:
-            parts.append((f"{name}/", rest))
+            parts.append((f"{name}: the rest", rest))
         found += [
             Tile(part, part_size, *part_box, 1, order)
             for part, part_size, part_box in _squarify(parts, box)

@@ -34,7 +34,11 @@ def health(source: Source) -> Html:
         ("Hibernated", "yes: Windows has more of it in memory" if volume.hibernated else "no"),
     ]
     findings = audit(source.tables, source.extents)
-    columns = {"severity": ("severity", "text"), "code": ("code", "mono"), "message": ("", "text")}
+    columns = {
+        "severity": ("severity", "text"),
+        "code": ("code", "mono"),
+        "message": ("what", "text"),
+    }
     return (
         html.facts(_identity(found), volume.label or "(no label)")
         + html.facts(state, "Health")
@@ -104,7 +108,7 @@ def search(source: Source, interactive: bool) -> SearchPanel | Html:
     if interactive:
         return SearchPanel(source)
     text = "Search box: only with interactive = True. In a shell: sbtk files SRC '**/*part*'"
-    return Html(f'<div class="more">{text}</div>', text)
+    return html.note_line(text)
 
 
 def top_lists(source: Source, rows: int) -> Html:

@@ -22,7 +22,7 @@ from sbtk.report.run_log import Lists, from_lines
 from sbtk.report.svg import fitted, ticks
 from tests.report import runs
 
-VOID = {"meta", "br", "img", "link", "input", "hr"}
+VOID = {"meta", "br", "img", "link", "input", "hr", "wbr"}
 MANIFEST = {
     "volume": {"label": "Büro & Co", "serial": "0123456789ABCDEF", "version": "3.1",
                "cluster_bytes": 4096},

@@ -1,15 +1,26 @@
 """Panels driven as a browser drives them: by messages, values and clicks."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from sbtk.catalog.records import RunRecord, SetRecord
 from sbtk.errors import UsageError
-from sbtk.view import callbacks, html, plots, treemap, volume_page
+from sbtk.view import audit_page, callbacks, html, plots, treemap, volume_page
 from sbtk.view.cells import CellMap
+from sbtk.view.globs import globs, text_of
 from sbtk.view.panels import MapPanel, SearchPanel
 from sbtk.view.search import find
+from tests.report.test_page import Page
+
+NAMES = ["<script>alert(1)</script>", "\"' onload=x '\"", "a\u202etxt.exe", "\ud800half\udfff",
+         "x" * 255, "<img src=x>&amp;\x00\x1b[2J", "]]>--><!--"]  # fmt: skip
+UNSAFE = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 @pytest.fixture
@@ -88,7 +99,7 @@ def test_mismatches_are_lit_from_the_start(office):
 
     panel = MapPanel(office, mismatches=Runs(np.array([100]), np.array([3])))
     assert 1 <= np.frombuffer(panel.map.marks, np.uint8).sum() <= 3
-    assert "3 clusters do not match" in panel.message.value
+    assert "3 clusters in pieces that do not match" in panel.message.value
 
 
 # -- search ------------------------------------------------------------------------------------
@@ -113,10 +124,65 @@ def test_the_search_box_answers_to_typing(office):
     assert "found in" in panel.message.value
 
 
-def test_names_cannot_write_markup(office):
-    text = html.facts([("<script>", "a & b")]).body
-    assert "<script>" not in text
-    assert "a &amp; b" in text
+def test_a_file_without_clusters_says_where_it_is(panel):
+    panel.search.value = "letter 001"
+    [(_, record)] = panel.files.options
+    panel.files.value = record
+    assert panel.map.marks == b""
+    assert "lies in its record of $MFT" in panel.message.value
+
+
+def test_what_is_found_is_not_more_than_what_is_shown(office):
+    panel = SearchPanel(office)
+    assert f"the largest {html.TOP_ROWS} are shown" in panel.message.value
+    panel.text.value = "letter 001"
+    assert "are shown" not in panel.message.value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_and_not_obeyed(name):
+    """Markup, quotes, control characters, marks that turn the writing, halves of surrogates."""
+    frame = html.frame([{"path": name, "share": 0.5}], ["path", "share"])
+    columns = {"path": (name, "mono"), "share": ("share", "bar")}
+    for found in (
+        html.facts([(name, name)], name),
+        html.table(frame, columns, heading=name, more=name),
+        html.table(frame, columns, rows=0, heading=name),
+        html.note_line(name),
+        html.folded(name, name),
+        html.Html(callbacks.message_html(name, "error"), ""),
+    ):
+        page = Page(html.page(found))
+        assert not set(page.tags) & {"script", "img", "b-", "a"}
+        for text in (page.text, found.text):
+            assert not UNSAFE.search(text)
+            text.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_audit_page_shows_any_name(name, tmp_path):
+    item = SetRecord(
+        "s1", "r1", "2026-11-18T10:43:20+00:00", "complete", f"/{name}", "image", "01", name,
+        "tape", f"tape:/{name}", "", 0, 0, 1, 1, 1, True, b"{}",
+    )  # fmt: skip
+    run = RunRecord("r1", "backup", "failed", 1e9, 1e9, f"/{name}", f"tape:/{name}", "s1", 15,
+                    name, str(tmp_path))  # fmt: skip
+    found = audit_page.Audit([item], [run], {}, 90.0)
+    audit_page.export(found, 8.0, str(tmp_path))
+    page = Page((tmp_path / "audit.html").read_text(encoding="utf-8"))
+    assert not set(page.tags) & {"script", "img", "a"}
+    assert page.outside == []
+    assert name.isprintable() == (name in page.text.replace("/ ", "/"))
+    assert not UNSAFE.search(page.text)
+
+
+def test_globs_may_have_spaces_and_apostrophes():
+    found = globs("""*.tmp "Archive 2019/*" Bob's.txt  C\\x #1""")
+    assert found == ("*.tmp", "Archive 2019/*", "Bob's.txt", "C\\x", "#1")
+    assert globs(text_of(found)) == found
+    assert globs("  ") == ()
+    with pytest.raises(UsageError, match="not closed"):
+        globs('"a b')
 
 
 # -- pictures ----------------------------------------------------------------------------------
@@ -155,6 +221,18 @@ def test_the_scale_rises_in_lightness_so_that_grey_tells_it():
     grey = table @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(grey) > -0.6).all()
     assert grey[-1] - grey[0] > 150
+
+
+def test_a_file_of_a_limit_counts_below_it():
+    shown = plots.size_histogram(np.array([0, 1, 512, 513, 4096, 4097], np.int64)).text
+    assert shown.splitlines()[1:] == ["empty: 1", "to 512 B: 2", "to 4.00 KiB: 2", "to 32.0 KiB: 1"]
+    assert plots.size_histogram(np.array([], np.int64)).text.splitlines()[1] == "empty: 0"
+
+
+def test_a_share_that_rounds_to_nothing_is_not_nothing():
+    assert [html.say(part, "bar") for part in (0.0, 1e-9, 0.125)] == ["0.0%", "under 0.1%", "12.5%"]
+    frame = pd.DataFrame({"share": [0.0]})
+    assert '"bar"' not in html.table(frame, {"share": ("share", "bar")}).body
 
 
 def test_percentiles_are_values_that_occur():
