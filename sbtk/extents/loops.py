@@ -126,8 +126,9 @@ def sweep(
 
 
 def count_pieces(
-    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, vcn: Int64Array, pieces: Int64Array
-) -> None:
+    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, vcn: Int64Array,
+    pieces: NDArray[np.int32],
+) -> None:  # fmt: skip
     """Add up each stream's runs; one that goes on where the run before it ends is no new piece."""
     for row in range(lcn.size):
         owner = stream[row]
@@ -142,7 +143,7 @@ def count_pieces(
 
 
 def weigh_cells(
-    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, weight: NDArray[np.float64],
+    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, weight: NDArray[np.float32],
     bounds_lcn: Int64Array, first_row: int, sums: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Clusters times their stream's weight in each cell; a run may reach into several cells."""

@@ -187,20 +187,21 @@ class CellMap:
         return kernels.weighted_cells(held.lcn, held.clusters, stream, weight, bounds)
 
     @cached_property
-    def _fragments(self) -> Float64Array:
+    def _fragments(self) -> NDArray[np.float32]:
         """(streams,) pieces of each stream; runs that follow one another on the disk count once."""
         source, real = self.extent_map, slice(0, self.extent_map.real_rows)
         pieces = kernels.pieces_of_streams(
             source.lcn[real], source.clusters[real], source.stream[real], source.vcn[real],
             len(source.owners),
         )  # fmt: skip
-        return np.maximum(pieces, 1).astype(np.float64)
+        return np.maximum(pieces, 1).astype(np.float32)
 
     @cached_property
-    def _age_days(self) -> Float64Array:
+    def _age_days(self) -> NDArray[np.float32]:
         """(streams,) days from each file's last change to the newest one; unknown is old."""
         column = self.extent_map.owners.table["modified"].combine_chunks()
         known = np.asarray(column.is_valid())
         time_ns = np.asarray(column.cast(pa.int64()).fill_null(0))
         newest_ns = int(time_ns[known].max()) if known.any() else 0
-        return np.where(known, (newest_ns - time_ns) / _DAY_NS, MOST_DAYS)
+        days = np.where(known, (newest_ns - time_ns) / _DAY_NS, MOST_DAYS)
+        return days.astype(np.float32)

@@ -169,7 +169,7 @@ def test_cells_are_weighed_alike_by_both_kernels_and_by_hand(monkeypatch, compil
     clusters[::3] = np.diff(edges)[::2][::3] + np.diff(edges)[1::2][::3]  # runs that touch
     stream, vcn = rng.integers(0, 40, lcn.size), np.arange(lcn.size)
     stream[1::5] = stream[:-1:5]
-    weight = rng.random(40)
+    weight = rng.random(40).astype(np.float32)
     pieces = np.zeros(40, np.int64)
     for row in range(lcn.size):
         on = row and lcn[row] == lcn[row - 1] + clusters[row - 1] and stream[row] == stream[row - 1]
