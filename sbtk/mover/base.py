@@ -182,12 +182,17 @@ class TapeUnit(LogicalUnit, Protocol):
             CheckCondition: D/0002h physical end, 7/2700h write protected.
         """
 
-    def write_together(self, data: memoryview, record_bytes: int) -> int:
-        """Write the first records of ``data`` in one go, if there is nothing to tell about them.
+    def write_together(self, data: memoryview, record_bytes: int, head: ByteView = b"") -> int:
+        """Write records in one go, as many as there is nothing to tell about.
+
+        Args:
+            data: their bytes; whole records are taken from its beginning.
+            record_bytes: length of each.
+            head: bytes before ``data``, fewer than a record.
 
         Returns:
-            Bytes written: whole records. 0 where the next record has to go by ``write_record``:
-            errors and early warning come from there.
+            Bytes written, those of ``head`` counted: whole records. 0 where the next record has
+            to go by ``write_record``: errors and early warning come from there.
 
         Raises:
             CheckCondition: 7/2700h write protected, 3/0C00h write error.

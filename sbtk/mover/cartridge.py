@@ -38,15 +38,18 @@ from sbtk.mover.cartridge_scan import framed_by_successor, header_between, scan
 from sbtk.mover.medium import (
     BEGINNING_OF_TAPE,
     END_OF_DATA,
+    FILEMARK,
     FIRST_OBJECT_OFFSET_BYTES,
     HEADER_BYTES,
     MAX_RECORD_BYTES,
     MEMORY_BYTES,
+    RECORD,
     REMAINING_OFFSET_BYTES,
     MediumMemory,
     ObjectHeader,
     decode_header,
     decode_memory,
+    encode_header,
 )
 from sbtk.transport.base import ByteView
 
@@ -244,31 +247,37 @@ class Cartridge:
         """
         if not 0 < len(data) <= MAX_RECORD_BYTES:
             raise UsageError(f"a record holds 1 to {MAX_RECORD_BYTES} bytes, not {len(data)}")
-        self._append([data])
+        self._append([(data,)])
 
-    def append_records(self, records: Sequence[ByteView]) -> None:
+    def append_records(self, records: Sequence[ByteView], head: ByteView = b"") -> None:
         """Write at most ``MOST_RECORDS`` records at the end of data: all or, on an error, none.
 
-        The same errors as ``append_record``.
+        ``head`` comes before the bytes of the first. The same errors as ``append_record``.
         """
-        for data in records:
-            if not 0 < len(data) <= MAX_RECORD_BYTES:
-                raise UsageError(f"a record holds 1 to {MAX_RECORD_BYTES} bytes, not {len(data)}")
-        self._append(records)
+        objects: list[tuple[ByteView, ...]] = [(data,) for data in records]
+        if head:
+            objects[0] = (head, *objects[0])
+        for parts in objects:
+            if not 0 < sum(map(len, parts)) <= MAX_RECORD_BYTES:
+                raise UsageError(f"a record holds 1 to {MAX_RECORD_BYTES} bytes")
+        self._append(objects)
 
     def append_filemark(self) -> None:
         """Write one filemark at the end of data. The same errors as ``append_record``."""
-        self._append([b""])
+        self._append([()])
 
-    def _append(self, objects: Sequence[ByteView]) -> None:
-        added_bytes = sum(map(len, objects)) + HEADER_BYTES * len(objects)
+    def _append(self, objects: Sequence[Sequence[ByteView]]) -> None:
+        """Write objects, each given as the parts of its data; a filemark has none."""
+        lengths = [sum(map(len, data)) for data in objects]
+        added_bytes = sum(lengths) + HEADER_BYTES * len(objects)
         if self.used_bytes + added_bytes > self.memory.capacity_bytes:
             raise MediumFullError(f"{self.path} is full", hint="Take another cartridge")
         number, here = len(self.index) + 1, self.index.end_offset_bytes
         previous, place, parts = self._previous(number - 1), here, list[ByteView]()
-        for data in objects:
-            following = place + HEADER_BYTES + len(data)
-            parts += (header_between(number, previous, place, following).encode(), data)
+        for data, data_bytes in zip(objects, lengths, strict=True):
+            following = place + HEADER_BYTES + data_bytes
+            kind = RECORD if data_bytes else FILEMARK
+            parts += (encode_header(kind, number, data_bytes, previous, place, following), *data)
             number, previous, place = number + 1, place, following
         parts.append(_end_header(number, previous, place))
         self._dirty = self._written = True
@@ -279,8 +288,8 @@ class Cartridge:
             with contextlib.suppress(OSError):
                 self._end_here()
             raise self._write_error(error) from error
-        for data in objects:
-            self.index.append(len(data), filemark=not len(data))
+        for data_bytes in lengths:
+            self.index.append(data_bytes, filemark=not data_bytes)
 
     def truncate(self, objects: int) -> None:
         """Make object number ``objects`` and all behind it gone: the end of data lies there.
@@ -371,7 +380,7 @@ class Cartridge:
 
 
 def _end_header(number: int, previous: int, here: int) -> bytes:
-    return ObjectHeader(END_OF_DATA, number, 0, previous, here, here).encode()
+    return encode_header(END_OF_DATA, number, 0, previous, here, here)
 
 
 def _write_all(fd: int, parts: list[ByteView], offset_bytes: int) -> None:

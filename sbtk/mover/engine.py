@@ -15,11 +15,10 @@ from itertools import chain
 from threading import Event
 from typing import Any
 
-from blake3 import blake3
-
 from sbtk.mover import tape_segments, work
 from sbtk.mover.buffers import CHUNK_BYTES, BufferPool
 from sbtk.mover.copy_abort import CopyAbort, abort, field_error
+from sbtk.mover.digests import SegmentDigests
 from sbtk.mover.endpoint import Resolver
 from sbtk.mover.held_data import HeldData
 from sbtk.mover.queues import Queues
@@ -107,6 +106,7 @@ class Engine:
         self._planner = WorkPlanner(resolver, limits, command.inline)
         self._queues = Queues()
         self._ahead = ReadAhead(resources.buffers)
+        self._digests = SegmentDigests(held)
         self._sink: Sink | None = None
         self._planned_bytes = 0
         self._before_bytes = 0
@@ -131,7 +131,8 @@ class Engine:
         except CopyAbort as stopped:
             raise stopped.within(index, self._residual()) from stopped
         finally:
-            self._ahead.close()
+            with closing(self._ahead):
+                self._digests.close()  # before the buffer that it may still read is lent again
 
     # -- one segment -----------------------------------------------------------------------------
 
@@ -167,25 +168,27 @@ class Engine:
         self._sink = item.sink
         if item.sink is not None and item.sink.transfer_bytes and waiting and not need:
             self._queues.feed(_NOTHING, item.sink)
-        digest = blake3() if seg.is_digest(segment.type_code) else None
-        self._pump(item, segment, need, digest)
+        digests = self._digests if seg.is_digest(segment.type_code) else None
+        if digests is not None:
+            digests.begin()
+        self._pump(item, segment, need, digests)
         source_pad = item.source is not None and item.source.pad
         self._queues.end_segment(
             cat=segment.cat, source_pad=source_pad, target_pad=target_pad, sink=item.sink
         )
         self._note_progress()
-        if digest is not None:
-            self._held.append(digest.digest())
+        if digests is not None:
+            digests.end()
 
-    def _pump(self, item: Work, segment: Any, need: int, digest: Any) -> None:
+    def _pump(self, item: Work, segment: Any, need: int, digests: SegmentDigests | None) -> None:
         """Process ``need`` bytes: to the sink, to the digest, to the held data."""
         holds = seg.base_type(segment.type_code) in HOLD_TYPES
         with closing(self._processed(item, need)) as pieces:
             for piece in pieces:
-                # Here and not beside the write: the piece is in this core's cache.
-                if digest is not None:
-                    digest.update(piece)
+                if digests is not None:
+                    digests.update(piece)
                 if holds:
+                    self._digests.settle()  # what is held keeps the order of the segments
                     self._held.append(piece)
                 if item.sink is not None:
                     self._queues.feed(piece, item.sink)
@@ -292,6 +295,7 @@ class Engine:
         """Read ahead inside this segment only, if it does not reach into itself."""
         safe = work.check_overlap(item, unread, waiting + len(self._queues.source), CHUNK_BYTES)
         if safe and item.disk is not None and item.source is not None and unread > CHUNK_BYTES:
+            self._digests.settle()
             self._ahead.expect(_large(chunks(item.source.block, item.disk.start_byte, unread)))
 
     def _large_reads(self) -> Iterator[BlockChunk]:

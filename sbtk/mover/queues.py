@@ -35,23 +35,16 @@ class Queues:
     def feed(self, piece: memoryview, sink: Sink) -> None:
         """Process bytes: write every whole transfer that there is now, keep the rest.
 
-        Bytes go from ``piece`` to the device without a copy, but for those that complete a
-        transfer which earlier bytes have begun.
+        Only what is kept is copied.
         """
         rest = self.destination
-        if rest:
-            missing = -len(rest) % sink.transfer_bytes
-            rest += piece[:missing]
-            piece = piece[missing:]
-            whole = _whole(len(rest), sink)
-            if whole:
-                with memoryview(rest) as view, view[:whole] as part:
-                    sink.write(part)
-                del rest[:whole]
-        whole = 0 if rest else _whole(len(piece), sink)
+        whole = _whole(len(rest) + len(piece), sink)
+        taken = max(0, whole - len(rest))
         if whole:
-            sink.write(piece[:whole])
-        rest += piece[whole:]
+            with memoryview(rest) as view, view[:whole] as head:
+                sink.write(piece[:taken], head)
+            del rest[:whole]
+        rest += piece[taken:]
 
     def end_segment(
         self, *, cat: bool, source_pad: bool, target_pad: bool, sink: Sink | None

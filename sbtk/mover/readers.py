@@ -1,6 +1,7 @@
 """Where a copy's bytes come from: whole blocks of disks, read ahead; records of tapes, in turn.
 
-Readers yield views of large aligned buffers. A view is valid until the next one is asked for.
+Readers yield views of large aligned buffers. A view is valid until the next but one has been asked
+for, across segments too: its digest may still be computed while the next one is read.
 Disks whose reads wait are read ahead of the segment in work by a thread, never past a write that
 could change what is read (xcopy.md 3.2); tapes only within a segment.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from queue import SimpleQueue
 from resource import RUSAGE_THREAD, getrusage
 from threading import Thread
@@ -26,7 +27,7 @@ from sbtk.scsi.sense import Origin
 SMALL_BYTES = 128 << 10
 """Below this a thread costs more than it saves."""
 
-_DEPTH = 3
+_DEPTH = 4  # one in use, one whose digest is computed, two to read into
 _FEW_SLEEPS = 3  # a read now and then sleeps for a lock or for memory
 
 
@@ -55,8 +56,8 @@ class ReadAhead:
     """Reads disks in the order that was announced, a few buffers before they are needed.
 
     One thread a copy does it, with queues of C on both sides, and only once reads were seen to
-    sleep: what lies in memory is read quickest where it is used, into one buffer that stays in the
-    cache of its core.
+    sleep: what lies in memory is read quickest where it is used, into two buffers in turn that stay
+    in the cache.
     """
 
     def __init__(self, buffers: BufferPool) -> None:
@@ -68,6 +69,7 @@ class ReadAhead:
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._ready: SimpleQueue[_Read] = SimpleQueue()
         self._head: _Read | None = None
+        self._last: memoryview | None = None
 
     def expect(self, upcoming: Iterable[BlockChunk]) -> None:
         """Announce what will be read; what was announced before is forgotten.
@@ -104,7 +106,12 @@ class ReadAhead:
         return buffer
 
     def give(self, buffer: memoryview) -> None:
-        """Take a buffer back."""
+        """Take a buffer back; it is read into again when the next one has come back too."""
+        last, self._last = self._last, buffer
+        if last is not None:
+            self._release(last)
+
+    def _release(self, buffer: memoryview) -> None:
         if id(buffer) in self._own:
             self._free.put(buffer)
         else:
@@ -114,6 +121,9 @@ class ReadAhead:
         """Wait for the read that is under way and drop what was read."""
         self._upcoming = None
         self._read = self._slept = 0
+        if self._last is not None:
+            self._release(self._last)
+            self._last = None
         if self._thread is None:
             return
         self._free.put(None)
@@ -217,11 +227,11 @@ def read_tape(source: Endpoint, transfer: int, count_bytes: int) -> Iterator[mem
     transfers = -(-count_bytes // (transfer * source.record_unit_bytes))
     records = transfers * (transfer if source.fixed else 1)
     length_bytes = min(records, max(1, CHUNK_BYTES // record)) * record
-    # Two in turn: one may still be written from while the other is filled (``in_background``).
-    buffers = [aligned(length_bytes) for _ in range(1 if records * record <= length_bytes else 2)]
+    # In turn: one is used, the digest of another is computed, one is filled (``in_background``).
+    count = 1 if records * record <= length_bytes else 3
+    buffers = cycle([aligned(length_bytes) for _ in range(count)])
     while records:
-        buffer = buffers[0]
-        buffers.reverse()
+        buffer = next(buffers)
         done, stopped = _read_records(source, buffer, record, records)
         if done:
             yield buffer[: done * record]

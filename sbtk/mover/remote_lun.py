@@ -316,7 +316,12 @@ class RemoteTape(_RemoteUnit):
         self.counters.add_write(len(data))
         return self._report(cdb.TapeWrite6(transfer=len(data)), data)
 
-    def write_together(self, data: memoryview, record_bytes: int) -> int:  # noqa: ARG002 - all tapes' face
+    def write_together(
+        self,
+        data: memoryview,  # noqa: ARG002 - all tapes' face
+        record_bytes: int,  # noqa: ARG002
+        head: ByteView = b"",  # noqa: ARG002
+    ) -> int:
         """Nothing: each record is a command of its own."""
         return 0
 

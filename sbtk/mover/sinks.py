@@ -13,6 +13,7 @@ from sbtk.mover.base import CheckCondition
 from sbtk.mover.copy_abort import device_failed, device_reported
 from sbtk.mover.endpoint import Endpoint
 from sbtk.scsi.sense import Origin
+from sbtk.transport.base import ByteView
 
 _FAILURES = (CheckCondition, SbtkError, OSError)
 
@@ -30,8 +31,12 @@ class Sink(Protocol):
     limit_bytes: int | None
     written_bytes: int
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview, head: ByteView = b"") -> None:
         """Write whole transfers.
+
+        Args:
+            data: their bytes.
+            head: bytes that come before ``data``, from another place.
 
         Raises:
             CopyAbort: the device failed; ``written_bytes`` tells how far it came.
@@ -51,8 +56,12 @@ class BlockSink:
         self.limit_bytes = limit_bytes
         self.written_bytes = 0
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview, head: ByteView = b"") -> None:
         """See ``Sink.write``."""
+        if head:
+            data = _write_head(self, data, head)
+        if not data:
+            return
         lba = (self._start + self.written_bytes) // self._target.block_bytes
         try:
             self._target.block.write_blocks(lba, data)
@@ -75,8 +84,10 @@ class ByteSink:
         self.limit_bytes: int | None = limit_bytes
         self.written_bytes = 0
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview, head: ByteView = b"") -> None:
         """See ``Sink.write``."""
+        if head:
+            data = _write_head(self, data, head)
         try:
             while data:
                 position = self._start + self.written_bytes
@@ -120,13 +131,14 @@ class StreamSink:
         self.transfer_bytes = transfer * target.record_unit_bytes
         self.written_bytes = 0
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview, head: ByteView = b"") -> None:
         """See ``Sink.write``; a record written in the early-warning zone counts, then it stops."""
-        start = 0
-        while start < len(data):
-            done, told = self._write_some(data[start:])
+        if len(head) >= self._record_bytes:  # left by a segment of longer records
+            data, head = _write_head(self, data, head), b""
+        while head or data:
+            done, told = self._write_some(data, head)
             self.written_bytes += done
-            start += done
+            data, head = data[done - len(head) :], b""
             if told:
                 raise device_reported(Origin.COPY_DESTINATION, told, self._target.pointer)
 
@@ -135,14 +147,15 @@ class StreamSink:
         left = planned_bytes - self.written_bytes
         return left // self._record_bytes if self._target.fixed else left
 
-    def _write_some(self, data: memoryview) -> tuple[int, bytes]:
+    def _write_some(self, data: memoryview, head: ByteView) -> tuple[int, bytes]:
         """Several records where that meets nothing, else one and what the drive told about it."""
         tape, record = self._target.tape, self._record_bytes
         try:
-            done = tape.write_together(data, record) if len(data) > record else 0
+            done = tape.write_together(data, record, head) if head or len(data) > record else 0
             if done:
                 return done, b""
-            return record, tape.write_record(data[:record]).sense
+            first: ByteView = data[: record - len(head)]
+            return record, tape.write_record(b"".join((head, first)) if head else first).sense
         except _FAILURES as error:
             raise device_failed(Origin.COPY_DESTINATION, error, self._target.pointer) from error
 
@@ -157,10 +170,17 @@ class NullSink:
         self.limit_bytes = limit_bytes
         self.written_bytes = 0
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: memoryview, head: ByteView = b"") -> None:
         """Count the bytes and forget them."""
-        self.written_bytes += len(data)
+        self.written_bytes += len(head) + len(data)
 
     def residual(self, planned_bytes: int) -> int:
         """Bytes that did not come by."""
         return planned_bytes - self.written_bytes
+
+
+def _write_head(sink: Sink, data: memoryview, head: ByteView) -> memoryview:
+    """Write ``head`` with what of ``data`` completes its last transfer; the rest of ``data``."""
+    missing = -len(head) % sink.transfer_bytes
+    sink.write(memoryview(b"".join((head, data[:missing]))))
+    return data[missing:]

@@ -184,18 +184,20 @@ class TapeLun:
                 self._position += 1
             return self._warning(cartridge)
 
-    def write_together(self, data: memoryview, record_bytes: int) -> int:
+    def write_together(self, data: memoryview, record_bytes: int, head: ByteView = b"") -> int:
         """See ``TapeUnit.write_together``."""
         with self._lock:
             cartridge = self._to_write()
             room_bytes = self.early_warning_begins_bytes(cartridge) - cartridge.used_bytes
             fitting = max(0, room_bytes // (record_bytes + HEADER_BYTES))
-            count = min(len(data) // record_bytes, fitting, MOST_RECORDS)
-            if count < 2:
+            count = min((len(head) + len(data)) // record_bytes, fitting, MOST_RECORDS)
+            if not count:
                 return 0
-            ends = range(record_bytes, (count + 1) * record_bytes, record_bytes)
+            first = record_bytes - len(head)
+            starts = range(first, first + (count - 1) * record_bytes, record_bytes)
+            records = [data[:first], *(data[start : start + record_bytes] for start in starts)]
             try:
-                cartridge.append_records([data[end - record_bytes : end] for end in ends])
+                cartridge.append_records(records, head)
             except (MediumFullError, DeviceWriteError):
                 return 0  # nothing was written; one by one they tell which of them it was
             self.counters.add_write(count * record_bytes, commands=count)
