@@ -1,4 +1,4 @@
-"""The asking side of ``snapshot_luns``: has the mover behind a location make a snapshot of a LUN."""
+"""The asking side of ``snapshot_luns``: has a mover make snapshots of the LUN at a location."""
 
 from __future__ import annotations
 
