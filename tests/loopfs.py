@@ -74,7 +74,7 @@ def mounted(source: str | Path, target: Path, *options: str) -> Iterator[Path]:
 
 def unmount(target: Path) -> None:
     """Unmount at once; lazily where something still holds it, so that nothing stays behind."""
-    for _ in range(40):
+    for _ in range(600):  # a driver of a file inside it writes back before it lets go
         done = subprocess.run(["umount", str(target)], capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return
