@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -45,6 +45,9 @@ class Settings(BaseSettings):
 
     iscsi_initiator: str = ""
     """Our iSCSI name at targets; a default one if empty."""
+
+    iscsi_silence_s: float = Field(default=30.0, ge=1)
+    """A connection whose other side has not answered for so long is given up, by either role."""
 
     iscsi_user: str = ""
     """CHAP: the user we are at targets; empty for none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,10 @@ from sbtk.units import format_bytes, parse_bytes, plural
 app = verb_app("SANs: disks and tapes of files, served over iSCSI with a copy manager.")
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the SAN lives.")]
+SecretOption = Annotated[
+    Path | None,
+    typer.Option(help="File with that user's secret; a random secret if none is named."),
+]
 _SECRETS = "secrets"
 
 
@@ -38,11 +43,16 @@ def create(
         typer.Option(metavar="LOC", help="A LUN of another target, or /dev/sgN. Repeat."),
     ] = None,
     iqn: Annotated[str, typer.Option(help="Name of the SAN's target.")] = DEFAULT_IQN,
+    user: Annotated[
+        str, typer.Option(help="CHAP user that the SAN proves to be where it is asked.")
+    ] = "",
+    secret_file: SecretOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Make a SAN, or give more units to the one that is there."""
     del debug
+    _require_user(user, secret_file)
     folder.mkdir(parents=True, exist_ok=True)
     san = San.load(folder) if (folder / CONFIG).exists() else San(folder, check_name(iqn))
     for kind, words in (("disk", disk), ("tape", tape)):
@@ -50,8 +60,12 @@ def create(
             san = _with_file(san, "disk" if kind == "disk" else "tape", word)
     for location in remote or ():
         san = san.with_lun("remote", location)
+    if user:
+        place = _keep_secret(folder, "target", secret_file)
+        san = replace(san, user=user, secret_file=place)
     san.save()
     _show(san, as_json=as_json)
+    _tell_secret(folder, user, san.secret_file, as_json=as_json)
 
 
 @app.command()
@@ -62,10 +76,7 @@ def grant(
         list[int] | None, typer.Option(help="A LUN it may use. Repeat; all if none is named.")
     ] = None,
     user: Annotated[str, typer.Option(help="CHAP user it has to prove to be.")] = "",
-    secret_file: Annotated[
-        Path | None,
-        typer.Option(help="File with that user's secret; a random secret if none is named."),
-    ] = None,
+    secret_file: SecretOption = None,
     revoke: Annotated[bool, typer.Option("--revoke", help="Let it in no more.")] = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -74,18 +85,15 @@ def grant(
     del debug
     san = San.load(folder)
     luns = tuple(lun) if lun else tuple(item.lun for item in san.luns)
-    if secret_file is not None and not user:
-        raise UsageError("a secret without its user", hint="Name both: --user and --secret-file")
+    _require_user(user, secret_file)
     chap = ("", "")
     if user and not revoke:
         name = check_name(initiator).replace(":", "_")
-        chap = (user, f"{_SECRETS}/{name}")
-        write_secret(folder / chap[1], _secret_in(secret_file) if secret_file else "")
+        chap = (user, _keep_secret(folder, name, secret_file))
     san = san.granted(check_name(initiator), () if revoke else luns, chap)
     san.save()
     _show(san, as_json=as_json)
-    if chap[1] and not as_json:
-        sys.stdout.write(f"The secret of {user} is in {folder / chap[1]}\n")
+    _tell_secret(folder, user, chap[1], as_json=as_json)
 
 
 @app.command()
@@ -135,6 +143,23 @@ def _with_file(san: San, kind: Kind, word: str) -> San:
     elif not path.exists():
         raise LocationError(f"there is no {path}", hint=f"--{kind} {name}=SIZE makes it")
     return san.with_lun(kind, name)
+
+
+def _require_user(user: str, secret_file: Path | None) -> None:
+    if secret_file is not None and not user:
+        raise UsageError("a secret without its user", hint="Name both: --user and --secret-file")
+
+
+def _keep_secret(folder: Path, name: str, secret_file: Path | None) -> str:
+    """Write a secret into the SAN's folder, a random one if none is given; its place there."""
+    place = f"{_SECRETS}/{name}"
+    write_secret(folder / place, _secret_in(secret_file) if secret_file else "")
+    return place
+
+
+def _tell_secret(folder: Path, user: str, place: str, *, as_json: bool) -> None:
+    if user and place and not as_json:
+        sys.stdout.write(f"The secret of {user} is in {folder / place}\n")
 
 
 def _secret_in(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sbtk.catalog.rebuild import OnMedium
 from sbtk.catalog.records import SetRecord
 from sbtk.catalog.store import Catalog
 from sbtk.cli.options import DebugOption, JsonOption, print_json_rows, verb_app
@@ -50,20 +51,26 @@ def _on_medium(location: str, catalog: Catalog, *, as_json: bool) -> None:
     found = read_medium(location, catalog)
     if as_json:
         print_json_rows(
-            {"event": "set", **values(item.record), "damage": item.damage, "known": item.known}
+            {
+                "event": "set", **values(item.record), "status": _state(item),
+                "damage": item.damage, "known": item.known,
+            }
             for item in found
-        )
+        )  # fmt: skip
         return
     if found:
-        states = ("unfinished" if item.damage else item.record.status for item in found)
-        rows = (row(item.record, state) for item, state in zip(found, states, strict=True))
-        print_columns(HEADS, rows, WIDTHS)
+        print_columns(HEADS, (row(item.record, _state(item)) for item in found), WIDTHS)
     for item in found:
         if item.damage:
             sys.stdout.write(f"{printable(item.record.set_id)}: {printable(item.damage)}\n")
     unknown = sum(not (item.known or item.damage) for item in found)
     more = f", {unknown} not in the catalog: `sbtk catalog rebuild {location}`" if unknown else ""
     sys.stdout.write(f"{plural(len(found), 'set')} on {printable(location)}{printable(more)}\n")
+
+
+def _state(item: OnMedium) -> str:
+    """What a set on a medium is: one that cannot be restored from is not complete."""
+    return "unfinished" if item.damage else item.record.status
 
 
 def row(record: SetRecord, state: str) -> tuple[str, ...]:

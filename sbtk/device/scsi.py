@@ -6,17 +6,16 @@ What a job copies moves by EXTENDED COPY; this is how $MFT and $Bitmap of a LUN 
 from __future__ import annotations
 
 from sbtk.device.base import DeviceBase, check_range
-from sbtk.errors import DeviceReadError, LocationError, RemoteScsiError
-from sbtk.scsi.cdb import Inquiry, Read16, ReadCapacity10, ReadCapacity16
+from sbtk.errors import CheckConditionError, DeviceReadError, LocationError
+from sbtk.scsi.cdb import Cdb, Inquiry, Read16, ReadCapacity10, ReadCapacity16
 from sbtk.scsi.inquiry import StandardInquiry
 from sbtk.scsi.sbc import Capacity10, Capacity16
-from sbtk.scsi.sense import decode, describe
-from sbtk.scsi.sense_codes import ILLEGAL_REQUEST, UNIT_ATTENTION
-from sbtk.transport.base import CHECK_CONDITION, GOOD, ByteView, Response, Transport
+from sbtk.scsi.sense_codes import ILLEGAL_REQUEST
+from sbtk.transport.base import ByteView, Transport
+from sbtk.transport.send import key_of, send
 
 _DISK = 0x00  # peripheral device type, SPC-4 6.6.2 table 142
 _REQUEST_BYTES = 1 << 20  # one READ; every unit that is in use takes as much
-_ATTEMPTS = 4  # a unit attention is told once for each thing that happened
 _INQUIRY_BYTES = 96
 _CAPACITY10_END = 0xFFFFFFFF  # "ask READ CAPACITY(16)", SBC-3 5.15.2
 
@@ -36,7 +35,7 @@ class ScsiDevice(DeviceBase):
             TransportError: the path to it is broken.
         """
         self._transport = transport
-        data = self._ask(Inquiry(allocation_bytes=_INQUIRY_BYTES).encode(), _INQUIRY_BYTES)
+        data = self._ask(Inquiry(allocation_bytes=_INQUIRY_BYTES), _INQUIRY_BYTES)
         kind = StandardInquiry.decode_any(data).device_type
         if kind != _DISK:
             raise LocationError(
@@ -85,7 +84,7 @@ class ScsiDevice(DeviceBase):
 
     def _read_blocks(self, lba: int, blocks: int) -> memoryview:
         length_bytes = blocks * self._block_bytes
-        data = memoryview(self._ask(Read16(lba=lba, blocks=blocks).encode(), length_bytes))
+        data = memoryview(self._ask(Read16(lba=lba, blocks=blocks), length_bytes))
         if len(data) != length_bytes:
             raise DeviceReadError(
                 f"{self.name}: READ of {blocks} blocks from LBA {lba} brought {len(data)} of "
@@ -96,13 +95,16 @@ class ScsiDevice(DeviceBase):
 
     def _read_capacity(self) -> tuple[int, int]:
         """Last LBA and block length; READ CAPACITY(10) where (16) is not known."""
-        response = self._execute(ReadCapacity16().encode(), Capacity16.SIZE_BYTES)
         capacity: Capacity10 | Capacity16
-        if _is_illegal_request(response):
-            data = self._ask(ReadCapacity10().encode(), Capacity10.SIZE_BYTES)
-            capacity = Capacity10.decode(data)
-        else:
-            capacity = Capacity16.decode(self._good(response, "READ CAPACITY(16)"))
+        try:
+            size = Capacity16.SIZE_BYTES
+            capacity = Capacity16.decode(
+                send(self._transport, ReadCapacity16(), data_in_bytes=size)
+            )
+        except CheckConditionError as error:
+            if key_of(error.sense) != ILLEGAL_REQUEST:
+                raise self._failed(error) from error
+            capacity = Capacity10.decode(self._ask(ReadCapacity10(), Capacity10.SIZE_BYTES))
         told = capacity.last_lba, capacity.block_bytes
         if capacity.block_bytes not in (512, 1024, 2048, 4096) or (
             isinstance(capacity, Capacity10) and capacity.last_lba == _CAPACITY10_END
@@ -113,35 +115,11 @@ class ScsiDevice(DeviceBase):
             )
         return told
 
-    def _ask(self, cdb: bytes, data_in_bytes: int) -> ByteView:
-        return self._good(self._execute(cdb, data_in_bytes), f"command {cdb.hex()}")
+    def _ask(self, command: Cdb, data_in_bytes: int) -> ByteView:
+        try:
+            return send(self._transport, command, data_in_bytes=data_in_bytes)
+        except CheckConditionError as error:
+            raise self._failed(error) from error
 
-    def _execute(self, cdb: bytes, data_in_bytes: int) -> Response:
-        """Send a command that only reads, again after each unit attention."""
-        for _ in range(_ATTEMPTS):
-            response = self._transport.execute(cdb, data_in_bytes=data_in_bytes)
-            if not _has_key(response, UNIT_ATTENTION):
-                break
-        return response
-
-    def _good(self, response: Response, what: str) -> ByteView:
-        if response.status == GOOD:
-            return response.data_in
-        said = describe(response.sense) if response.sense else f"status {response.status:02X}h"
-        raise DeviceReadError(
-            f"{self.name}: {what} failed: {said}",
-            hint="Check the unit at its target (sg_turs, sg_logs)",
-        )
-
-
-def _is_illegal_request(response: Response) -> bool:
-    return _has_key(response, ILLEGAL_REQUEST)
-
-
-def _has_key(response: Response, key: int) -> bool:
-    if response.status != CHECK_CONDITION or not response.sense:
-        return False
-    try:
-        return decode(response.sense).key == key
-    except RemoteScsiError:
-        return False
+    def _failed(self, error: CheckConditionError) -> DeviceReadError:
+        return DeviceReadError(str(error), hint="Check the unit at its target (sg_turs, sg_logs)")

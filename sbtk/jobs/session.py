@@ -118,10 +118,11 @@ def open_session(
                 _add(session, open_transport(place), stack)
             try:
                 session.limits = ask_limits(session.units[0].transport)
-                yield session
-                return
             except CheckConditionError:
                 stack.close()  # it has no copy manager: ours it is
+            else:
+                yield session
+                return
         session = _embedded(ends, places, profile, stack, emit)
         if any(remote):
             session.through_host = True

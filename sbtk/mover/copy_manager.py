@@ -25,8 +25,9 @@ from sbtk.scsi import copy_results as results
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.cscd import IdentificationCscd
 from sbtk.scsi.designator import BINARY, LOGICAL_UNIT, NAA, Designator
+from sbtk.scsi.inquiry import TAPE
 from sbtk.scsi.limits import Limits
-from sbtk.transport.base import CHECK_CONDITION, ByteView, Response
+from sbtk.transport.base import BUSY, CHECK_CONDITION, ByteView, Response
 
 OPCODES = frozenset({c.THIRD_PARTY_COPY_OUT, c.THIRD_PARTY_COPY_IN})
 
@@ -96,6 +97,13 @@ class CopyManager:
             ]
         _stop(chosen)
 
+    def occupied(self, unit: LogicalUnit, nexus: str) -> bool:
+        """Whether a copy of another nexus is at work on a unit: a tape would lose its position."""
+        with self._lock:
+            return any(
+                item.running and item.nexus != nexus and _names(item, unit) for item in self._all()
+            )
+
     def abort_excluded(self, unit: LogicalUnit) -> None:
         """Stop the copies to and from a unit whose nexuses its reservation keeps out by now."""
         with self._lock:
@@ -104,7 +112,7 @@ class CopyManager:
                 for item in self._all()
                 if item.running
                 and unit.reservations.excludes(item.nexus, writes=True)
-                and (item.receiver is unit or _names(item, unit))
+                and _names(item, unit)
             ]
         _stop(chosen)
 
@@ -137,6 +145,8 @@ class CopyManager:
         lid4 = isinstance(command, c.ExtendedCopyLid4)
         items = check_list(data_out, command.parameter_list_bytes, self.limits, lid4=lid4)
         operation = CopyOperation(nexus, receiver, items, HeldData(self.limits.held_data_bytes))
+        if any(self.occupied(unit, nexus) for unit in self._tapes(operation)):
+            return Response(BUSY)
         self._register(operation)
         engine = self._engine(operation)
         if not items.immediate:
@@ -171,6 +181,12 @@ class CopyManager:
             progress=operation.progress,
             cancel=operation.cancel,
         )
+
+    def _tapes(self, operation: CopyOperation) -> list[LogicalUnit]:
+        """Tape drives that a copy may use."""
+        units = self._reachable(initiator_of(operation.nexus))
+        tapes = [unit for unit in units if unit.peripheral_device_type == TAPE]
+        return [unit for unit in tapes if _names(operation, unit)]
 
     def _register(self, operation: CopyOperation) -> None:
         """Enter a copy under its id, if there is room for one more."""
@@ -262,8 +278,8 @@ class CopyManager:
 
 
 def _names(operation: CopyOperation, unit: LogicalUnit) -> bool:
-    """Whether a copy's CSCD descriptors name a unit."""
-    return any(
+    """Whether a copy was sent to a unit, or its CSCD descriptors name it."""
+    return operation.receiver is unit or any(
         isinstance(item, IdentificationCscd) and item.designator.identifier == unit.designator
         for item in operation.command.cscds
     )

@@ -26,7 +26,7 @@ _GOOD = Response()
 # 17): TEST UNIT READY, REQUEST SENSE, READ BLOCK LIMITS, INQUIRY, RELEASE(6), READ CAPACITY(10/16),
 # READ POSITION, LOG SENSE, PERSISTENT RESERVE IN and OUT, REPORT LUNS, REPORT SUPPORTED OPERATION
 # CODES. OUT decides for itself.
-_ALWAYS = frozenset(b"\x00\x03\x05\x12\x17\x25\x34\x4d\x5e\x5f\x9e\xa0\xa3")
+ALWAYS_ALLOWED = frozenset(b"\x00\x03\x05\x12\x17\x25\x34\x4d\x5e\x5f\x9e\xa0\xa3")
 # What a unit that is reserved for writing lets others do: READ(6/10/12/16), MODE SENSE(6/10),
 # VERIFY(10/12/16), PRE-FETCH(10/16).
 _READS = frozenset(b"\x08\x1a\x28\x2f\x34\x5a\x88\x8f\x90\xa8\xaf")
@@ -59,7 +59,9 @@ class Reservations:
         with self._lock:
             if self._reserved_by and self._reserved_by != nexus:
                 return opcode not in _BESIDE_RESERVE6
-            return opcode not in _ALWAYS and not self._may(nexus, writes=opcode not in _READS)
+            return opcode not in ALWAYS_ALLOWED and not self._may(
+                nexus, writes=opcode not in _READS
+            )
 
     def excludes(self, nexus: str, *, writes: bool) -> bool:
         """Whether a copy of a nexus may not read, or write, the unit."""

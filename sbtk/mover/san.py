@@ -81,12 +81,16 @@ class San:
         iqn: its target's name.
         luns: its units.
         grants: who may use them; nobody else may.
+        user: whom the target proves to be to initiators that ask (mutual CHAP); empty for nobody.
+        secret_file: where that user's secret is, below the folder.
     """
 
     folder: Path
     iqn: str = DEFAULT_IQN
     luns: tuple[Lun, ...] = ()
     grants: tuple[Grant, ...] = field(default=())
+    user: str = ""
+    secret_file: str = ""
 
     # -- the file ---------------------------------------------------------------------------------
 
@@ -128,7 +132,8 @@ class San:
             )
             for i in document["grants"]
         )  # fmt: skip
-        return cls(folder, check_name(document["iqn"]), luns, grants)
+        user, secret_file = str(document.get("user", "")), str(document.get("secret_file", ""))
+        return cls(folder, check_name(document["iqn"]), luns, grants, user, secret_file)
 
     def save(self) -> None:
         """Write ``san.json``: all of it or nothing.
@@ -141,6 +146,8 @@ class San:
             "iqn": self.iqn,
             "luns": [asdict(item) for item in self.luns],
             "grants": [asdict(item) for item in self.grants],
+            "user": self.user,
+            "secret_file": self.secret_file,
         }
         part = self.folder / f".{CONFIG}.part"
         try:
@@ -185,8 +192,14 @@ class San:
             if item.initiator == initiator:
                 if not item.user:
                     return Access()
-                return Access(Chap(item.user, read_secret(self.folder / item.secret_file)))
+                return Access(self._chap(item.user, item.secret_file), self._own_proof())
         return None
+
+    def _own_proof(self) -> Chap | None:
+        return self._chap(self.user, self.secret_file) if self.user else None
+
+    def _chap(self, user: str, secret_file: str) -> Chap:
+        return Chap(user, read_secret(self.folder / secret_file))
 
     def open_target(
         self,

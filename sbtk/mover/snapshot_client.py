@@ -1,4 +1,4 @@
-"""The asking side of ``snapshot_luns``: has a mover make snapshots of the LUN at a location."""
+"""The asking side of ``snapshot_luns``: the mover behind a location makes a snapshot of a LUN."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from sbtk.errors import RemoteScsiError, UsageError
 from sbtk.mover.base import LogicalUnit
 from sbtk.mover.copy_manager import OPCODES, CopyManager
 from sbtk.mover.copy_operation import initiator_of
+from sbtk.mover.reservations import ALWAYS_ALLOWED
 from sbtk.mover.snapshot_luns import SnapshotLuns, can_be_snapshot
 from sbtk.scsi import cdb as cdbs
 from sbtk.scsi import inquiry, luns, sense
@@ -25,6 +26,7 @@ from sbtk.scsi.cdb_snapshot import OPCODE as SNAPSHOT_OPCODE
 from sbtk.scsi.cdb_snapshot import SNAPSHOT_COMMANDS
 from sbtk.scsi.limits import Limits, limits
 from sbtk.transport.base import (
+    BUSY,
     CHECK_CONDITION,
     GOOD,
     RESERVATION_CONFLICT,
@@ -171,6 +173,12 @@ class Target:
         unit = self.unit(lun)
         if cdb[0] in OPCODES or (cdb[0] == SNAPSHOT_OPCODE and self._snapshots is not None):
             return self._own_command(nexus, unit, cdb, data_out, data_in_bytes)
+        if (
+            unit.peripheral_device_type == inquiry.TAPE
+            and cdb[0] not in ALWAYS_ALLOWED
+            and self._manager.occupied(unit, nexus)
+        ):
+            return Response(BUSY)
         answer = unit.execute(cdb, data_out, data_in_bytes, initiator=nexus)
         if answer.status == GOOD and cdb[:2] == _PREEMPT_AND_ABORT:
             self._manager.abort_excluded(unit)

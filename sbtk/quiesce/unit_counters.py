@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from sbtk.errors import ActivitySourceError, RemoteScsiError, TransportError
+from sbtk.errors import (
+    ActivitySourceError,
+    CheckConditionError,
+    RemoteScsiError,
+    TransportError,
+)
 from sbtk.mover.base import LogicalUnit
 from sbtk.quiesce.activity import Reading
 from sbtk.scsi.cdb import LogSense
 from sbtk.scsi.log import GENERAL_STATISTICS, SUPPORTED_LOG_PAGES, GeneralStatistics
-from sbtk.scsi.sense import decode, describe
-from sbtk.scsi.sense_codes import UNIT_ATTENTION
-from sbtk.transport.base import CHECK_CONDITION, GOOD, ByteView, Response, Transport
+from sbtk.transport.base import ByteView, Transport
+from sbtk.transport.send import send
 
 _ALLOCATION_BYTES = 0x1000
 _TIMEOUT_S = 10.0
-_MOST_UNIT_ATTENTIONS = 8
 
 
 class UnitSource:
@@ -79,35 +82,18 @@ class LogSenseSource:
     def _sense_page(self, page_code: int) -> ByteView:
         command = LogSense(page_code=page_code, allocation_bytes=_ALLOCATION_BYTES)
         try:
-            response = self._execute(command.encode())
+            return send(
+                self._transport, command, data_in_bytes=_ALLOCATION_BYTES, timeout_s=_TIMEOUT_S
+            )
         except TransportError as error:
             raise ActivitySourceError(
                 f"log page {page_code:02X}h of {self._transport.name} cannot be read: {error}"
             ) from error
-        if response.status != GOOD:
+        except CheckConditionError as error:
             raise ActivitySourceError(
-                f"LOG SENSE page {page_code:02X}h on {self._transport.name} failed with status "
-                f"{response.status:02X}h: {describe(response.sense)}",
+                f"LOG SENSE page {page_code:02X}h on {self._transport.name} failed: {error}",
                 hint="The device may not keep write counters",
-            )
-        return response.data_in
-
-    def _execute(self, cdb: bytes) -> Response:
-        """Send the command; a unit attention only tells of the past, so it is asked again."""
-        for _ in range(_MOST_UNIT_ATTENTIONS):
-            response = self._transport.execute(
-                cdb, data_in_bytes=_ALLOCATION_BYTES, timeout_s=_TIMEOUT_S
-            )
-            if response.status != CHECK_CONDITION or not _is_unit_attention(response.sense):
-                break
-        return response
+            ) from error
 
     def close(self) -> None:
         """The transport belongs to the caller."""
-
-
-def _is_unit_attention(sense: bytes) -> bool:
-    try:
-        return decode(sense).key == UNIT_ATTENTION
-    except RemoteScsiError:
-        return False

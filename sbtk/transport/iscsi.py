@@ -21,6 +21,7 @@ from sbtk.scsi import iscsi
 from sbtk.scsi.iscsi import SERIAL_MASK, serial_after
 from sbtk.scsi.iscsi_login import Chap, InitiatorLogin
 from sbtk.scsi.iscsi_text import Parameters, decode_pairs, encode_pairs
+from sbtk.settings import settings
 from sbtk.transport.base import ByteView, Response
 from sbtk.transport.iscsi_connection import Connection
 
@@ -139,7 +140,8 @@ class IscsiSession:
         endpoint = self.endpoint
         try:
             sock = socket.create_connection(
-                (endpoint.host, endpoint.port), timeout=CONNECT_TIMEOUT_S
+                (endpoint.host, endpoint.port),
+                timeout=min(CONNECT_TIMEOUT_S, settings().iscsi_silence_s),
             )
         except OSError as error:
             raise TransportError(

@@ -11,6 +11,7 @@ import crc32c
 from sbtk.errors import DigestError, RemoteScsiError, TransportError
 from sbtk.scsi.iscsi import BHS_BYTES, Pdu, decode
 from sbtk.scsi.iscsi_text import Parameters
+from sbtk.settings import settings
 from sbtk.transport.base import ByteView
 
 _DIGEST_BYTES = 4
@@ -28,8 +29,9 @@ class Connection:
 
     def __init__(self, sock: socket.socket, parameters: Parameters) -> None:
         """Take over a connected socket."""
-        with contextlib.suppress(OSError):  # a socket pair has no Nagle to switch off
+        with contextlib.suppress(OSError):  # a socket pair has none of these
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _give_up_after(sock, settings().iscsi_silence_s)
         self._socket = sock
         self._send_lock = threading.Lock()
         self._header = bytearray(BHS_BYTES)
@@ -82,7 +84,9 @@ class Connection:
                 if sent:
                     views[0] = views[0][sent:]
         except OSError as error:
-            raise TransportError(f"the connection broke while sending: {error}") from error
+            raise TransportError(
+                f"the connection broke while sending: {error.strerror or error}"
+            ) from error
 
     def receive_header(self) -> Pdu | None:
         """The next header, its digest checked; None when the other side has closed between PDUs.
@@ -144,7 +148,9 @@ class Connection:
             try:
                 count = self._socket.recv_into(view[done:], total - done, socket.MSG_WAITALL)
             except OSError as error:
-                raise TransportError(f"the connection broke while receiving: {error}") from error
+                raise TransportError(
+                    f"the connection broke while receiving: {error.strerror or error}"
+                ) from error
             if count == 0:
                 if may_end and done == 0:
                     return False
@@ -152,6 +158,19 @@ class Connection:
             done += count
         self.received_bytes += total
         return True
+
+
+def _give_up_after(sock: socket.socket, silence_s: float) -> None:
+    """End a connection whose other side's system has not answered for so long: a link that was cut.
+
+    Without this a side that only waits would wait for ever, and the other's session stay open. A
+    target that is at work is no silence: its system answers for it.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(silence_s / 2)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, int(silence_s / 6)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence_s * 1000))
 
 
 def _digest(first: ByteView, second: ByteView = b"") -> bytes:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import time
 
-from sbtk.errors import CheckConditionError
+from sbtk.errors import CheckConditionError, RemoteScsiError
 from sbtk.scsi.cdb_base import Cdb
 from sbtk.scsi.sense import decode, describe
 from sbtk.scsi.sense_codes import UNIT_ATTENTION
-from sbtk.transport.base import BUSY, CHECK_CONDITION, GOOD, TASK_SET_FULL, ByteView, Transport
+from sbtk.transport.base import (
+    BUSY,
+    CHECK_CONDITION,
+    GOOD,
+    RESERVATION_CONFLICT,
+    TASK_SET_FULL,
+    ByteView,
+    Transport,
+)
 
-_MOST_UNIT_ATTENTIONS = 8  # one is told for each thing that happened
+_MOST_UNIT_ATTENTIONS = 7  # one is told for each thing that happened
 _MOST_BUSY = 20
 _BUSY_PAUSE_S = 0.1
+_STATUS = {
+    BUSY: "the unit is busy: a copy of another initiator uses it",
+    TASK_SET_FULL: "the unit has no room for another command",
+    RESERVATION_CONFLICT: "another initiator has reserved the unit",
+}
 
 
 def send(
@@ -44,11 +57,23 @@ def send(
         stopped = response.status == CHECK_CONDITION and len(response.sense) >= 3
         if stopped and attentions < _MOST_UNIT_ATTENTIONS:
             attentions += 1
-            if decode(response.sense).key == UNIT_ATTENTION:
+            if key_of(response.sense) == UNIT_ATTENTION:
                 continue
-        said = describe(response.sense) if stopped else f"status {response.status:02X}h"
+        said = describe(response.sense) if stopped else _said(response.status)
         raise CheckConditionError(
             f"{transport.name}: {command.NAME} failed: {said}",
             sense=response.sense,
             status=response.status,
         )
+
+
+def _said(status: int) -> str:
+    return f"status {status:02X}h" + (f", {_STATUS[status]}" if status in _STATUS else "")
+
+
+def key_of(sense: bytes) -> int | None:
+    """The sense key; None where there is no sense data that can be read."""
+    try:
+        return decode(sense).key
+    except RemoteScsiError:
+        return None

@@ -55,6 +55,24 @@ def test_nobody_is_let_in_until_granted_and_then_to_its_luns_only(folder):
             assert seen.status == 2
 
 
+def test_the_san_proves_who_it_is(folder):
+    """Mutual CHAP: to those that ask; it asks itself of those that have a user."""
+    san_command("grant", folder, ME, "--user", "me")
+    san_command("create", folder, "--user", "portal")
+    mine = Chap("me", read_secret(San.load(folder).folder / San.load(folder).grants[0].secret_file))
+    own = Chap("portal", read_secret(folder / San.load(folder).secret_file))
+    assert own.secret not in (folder / CONFIG).read_text()
+    with serving(folder) as san:
+        for proof in (own, None):
+            endpoint = Endpoint("127.0.0.1", san.port, san.iqn, ME, chap=mine, mutual=proof)
+            with IscsiSession(endpoint) as session:
+                send(session.lun(0), cdb.TestUnitReady())
+        wrong = Chap("portal", "something quite else")
+        endpoint = Endpoint("127.0.0.1", san.port, san.iqn, ME, chap=mine, mutual=wrong)
+        with pytest.raises(TransportError):
+            IscsiSession(endpoint)
+
+
 def test_chap_and_its_secret(folder, tmp_path):
     out = san_command("grant", folder, ME, "--user", "me")
     secret_file = folder / "secrets" / ME.replace(":", "_")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -16,7 +18,7 @@ from sbtk.jobs.units import Disk, Tape, open_unit
 from sbtk.mover.block_lun import BlockLun, ReadOnlyLun
 from sbtk.mover.cartridge import create_cartridge
 from sbtk.mover.tape_lun import TapeLun
-from sbtk.scsi import cdb
+from sbtk.scsi import cdb, iscsi
 from sbtk.scsi.iscsi_login import Access, Chap
 from sbtk.scsi.iscsi_text import Parameters
 from sbtk.scsi.segments import BlockToBlock
@@ -94,6 +96,51 @@ def test_chap(tmp_path, mutual):
             assert "secret" not in str(caught.value).replace("user and a secret", "")
 
 
+def test_libiscsi_proves_itself_and_asks_for_proof(tmp_path):
+    portal = Chap("portal", "another of twelve")
+    right = {
+        "LIBISCSI_CHAP_USERNAME": CHAP.user, "LIBISCSI_CHAP_PASSWORD": CHAP.secret,
+        "LIBISCSI_CHAP_TARGET_USERNAME": portal.user,
+        "LIBISCSI_CHAP_TARGET_PASSWORD": portal.secret,
+    }  # fmt: skip
+    one_way = {key: value for key, value in right.items() if "TARGET" not in key}
+    with served(disk(tmp_path, "d"), access=lambda _: Access(CHAP, portal)) as san:
+        location = san.location(0)
+
+        def logs_in(given: dict[str, str]) -> bool:
+            done = subprocess.run(
+                ["iscsi-inq", location], capture_output=True, text=True, check=False,
+                env=os.environ | given,
+            )  # fmt: skip
+            return done.returncode == 0 and "SBTK" in done.stdout
+
+        assert logs_in(one_way)
+        assert logs_in(right)
+        assert not logs_in({})
+        for key in right:
+            assert not logs_in(right | {key: "not the right one"}), key
+
+
+@pytest.mark.parametrize("word", ["crc32c", "none"])
+def test_libiscsi_with_header_digests(tmp_path, word):
+    with served(disk(tmp_path, "d")) as san:
+        done = subprocess.run(
+            ["iscsi-readcapacity16", f"{san.location(0)}?header_digest={word}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done
+        assert str(8 * MIB) in done.stdout
+
+
+def test_a_ping_comes_back_with_its_data(tmp_path):
+    with served(disk(tmp_path, "d")) as san, san.session() as session:
+        for immediate in (False, True):
+            ping = iscsi.NopOut(immediate=immediate)
+            answer, data = session._exchange(ping, b"anybody there?", timeout_s=20)
+            assert isinstance(answer, iscsi.NopIn)
+            assert data == b"anybody there?"
+
+
 @pytest.mark.parametrize("digest", [False, True])
 @pytest.mark.parametrize("immediate", [False, True])
 @pytest.mark.parametrize("initial_r2t", [False, True])
@@ -149,7 +196,13 @@ def test_tape_over_the_portal(tmp_path):
 # -- ends --------------------------------------------------------------------------------------
 
 
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 def test_sessions_that_vanish_leave_nothing_behind(tmp_path):
+    """Neither threads nor file descriptors: logged out, cut off, or reset in mid-write."""
+    before = open_files()
     with served(disk(tmp_path, "d")) as san, Wire(san.portal.port) as wire:
         for number in range(30):
             session = san.session(f"s{number}", port=wire.port)
@@ -159,6 +212,8 @@ def test_sessions_that_vanish_leave_nothing_behind(tmp_path):
             elif number % 3 == 1:
                 wire.cut()
                 wire.mend()
+            else:
+                reset_in_mid_write(san, f"r{number}")
         wire.cut()
         deadline = time.monotonic() + 10
         while (
@@ -170,6 +225,29 @@ def test_sessions_that_vanish_leave_nothing_behind(tmp_path):
         with san.session() as session:
             send(session.lun(0), cdb.TestUnitReady())
     assert threads_named("iscsi-portal") == threads_named("iscsi-session") == 0
+    wait_until(lambda: not threads_named("iscsi-receive") and open_files() <= before)
+
+
+def reset_in_mid_write(san, name: str) -> None:
+    """Announce a write, send half of its data, and reset the connection."""
+    session = san.session(name)
+    connection = session._ready()
+    command = iscsi.ScsiCommand(
+        final=True, write=True, expected_transfer_bytes=4 * MIB, initiator_task_tag=77,
+        cdb=cdb.Write16(lba=0, blocks=4 * MIB // 512).encode(), command_sn=session._command_sn,
+    )  # fmt: skip
+    connection.send(command, bytes(4096))
+    linger = struct.pack("ii", 1, 0)  # close sends RST
+    connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection._socket.close()
+    session._closed = True
+
+
+def wait_until(holds) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path):

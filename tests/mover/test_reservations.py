@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from sbtk.mover.attentions import UnitAttentions
 from sbtk.mover.base import CheckCondition
-from sbtk.mover.reservations import Reservations
+from sbtk.mover.reservations import ALWAYS_ALLOWED, Reservations
 from sbtk.scsi import cdb, cdb_reserve, sense
 from sbtk.scsi import cdb_copy as c
 from sbtk.scsi.cdb_reserve import PersistentReserveIn as In
 from sbtk.scsi.cdb_reserve import PersistentReserveOut as Out
 from sbtk.scsi.cdb_reserve import ReserveParameters as Keys
-from sbtk.scsi.segments import BlockToBlock
+from sbtk.scsi.segments import BlockToBlock, BlockToStream
 from sbtk.scsi.xcopy import ParameterList
-from sbtk.transport.base import CHECK_CONDITION, GOOD, RESERVATION_CONFLICT
-from tests.mover.rig import Rig, file_disk, file_tape, named
+from sbtk.transport.base import BUSY, CHECK_CONDITION, GOOD, RESERVATION_CONFLICT
+from tests.mover.rig import Rig, file_disk, file_tape, named, tape_objects
 
 A, B, C = (f"iqn.2026-11.test:{name},i,0x800000000000" for name in "abc")
 BLOCK = 512
@@ -231,3 +231,28 @@ def test_memory_is_bounded():
     assert refused is not None
     assert (refused.key, refused.asc, refused.ascq) == (5, 0x55, 0x04)
     assert number == 128
+
+
+def test_a_tape_that_a_copy_of_another_is_at_work_on_is_busy(rig):
+    """A job whose link was cut ends, its copy goes on: the next job must not move the tape."""
+    a, b = rig.to(2, A), rig.to(2, B)
+    slow = SlowDisk(rig.units[0])
+    slots = (named(rig.units[0]), named(rig.units[2]))
+    segments = (BlockToStream(destination=1, blocks=4, stream_transfer=4 * BLOCK),)
+    items = ParameterList(slots, segments, list_id=5, lid4=True, immediate=True)
+    assert rig.send(items, a).status == GOOD
+    assert slow.reached.wait(30)
+    rig.target.nexus_lost(A)
+    for command in (cdb.Rewind(), cdb.TapeRead6(transfer=10), cdb.ReadBlockLimits()):
+        busy = command.OPCODE not in ALWAYS_ALLOWED
+        assert b.execute(command.encode(), data_in_bytes=10).status == (BUSY if busy else GOOD)
+    assert rig.send(items, b).status == BUSY
+    assert rig.send(items, rig.to(0, B)).status == BUSY  # named, not sent to it
+    slow.go_on.set()
+    for item in rig.target._manager._all():
+        assert item.finished.wait(30)
+    assert rig.send(items, b).status == GOOD
+    for item in rig.target._manager._all():
+        assert item.finished.wait(30)
+    assert b.execute(cdb.Rewind().encode()).status == GOOD
+    assert tape_objects(rig.units[2]) == [bytes(4 * BLOCK)] * 2
