@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sbtk.device.location import find_ntfs, open_device, parse
-from sbtk.errors import ArchiveError, JobError, SbtkError
+from sbtk.errors import ArchiveError, CheckConditionError, JobError, SbtkError
 from sbtk.events import Finding, Listener, ignore
 from sbtk.jobs.control import Control
 from sbtk.jobs.counting import CountingDevice
 from sbtk.jobs.finish import Facts, finish
 from sbtk.jobs.journal import Journal
-from sbtk.jobs.medium import Place, read_set_id
+from sbtk.jobs.label import read_label
+from sbtk.jobs.medium import Place, disk_reader, read_set_id, tape_reader
 from sbtk.jobs.policy import OnError
 from sbtk.jobs.restore import carry_on
 from sbtk.jobs.results import JobResult
@@ -27,12 +28,15 @@ from sbtk.jobs.units import Disk, Tape
 from sbtk.jobs.work import carry_out, plan_event, position_tape, position_tape_read
 from sbtk.ntfs.tables import Tables, VolumeInfo
 from sbtk.plan.cost import Calibration
+from sbtk.plan.encode import archive_range
 from sbtk.scsi.limits import limits as profile_limits
 from sbtk.snapshot import records
 from sbtk.snapshot.commands import run_command
 from sbtk.snapshot.records import Record
 from sbtk.snapshot.registry import provider_class
 from sbtk.volume import Volume
+
+_COMPARED_BYTES = 64 * 1024  # of the beginning of a set: its manifest, with its name
 
 
 def resume(name: str, *, control: Control | None = None, emit: Listener = ignore) -> JobResult:
@@ -112,30 +116,77 @@ def _info(job: dict[str, Any], tables: Tables) -> VolumeInfo:
 
 
 def _require_begun(journal: Journal, archive: Disk | Tape, place: Place, run: Run) -> None:
-    """The medium must hold what the ended lists wrote; a tape is put behind it.
+    """The medium must hold what the ended lists wrote, and nothing since; a tape is put behind it.
 
     Raises:
         JobError: it holds something else.
     """
-    plan = journal.plan
-    if journal.first_open and plan.layout != "mirror":
-        found = read_set_id(archive, place)
-        if found != run.set_id:
-            raise JobError(
-                f"{archive.name} does not hold what run {run.run_id} wrote", hint="Start it again"
-            )
-    if not isinstance(archive, Tape):
-        return
-    archive.to_end_of_data()
-    end = archive.position().logical_object
+    if isinstance(archive, Tape):
+        position = _behind_what_was_written(journal, archive, place)
+    if not _begins_as_planned(journal, archive, place):
+        raise JobError(
+            f"{archive.name} does not hold what run {run.run_id} wrote",
+            hint="Load the medium that it wrote to, or start it again",
+        )
+    if isinstance(archive, Tape):
+        archive.locate(position)
+        told = f"goes on at list {journal.first_open} of {len(journal.plan.commands)}"
+        run.emit(Finding(severity="info", code="resumed", message=told))
+
+
+def _behind_what_was_written(journal: Journal, tape: Tape, place: Place) -> int:
+    """The object that the first open list writes first; lists that did not get to the tape open.
+
+    Raises:
+        JobError: it is another cartridge, or a set was written behind the unfinished one.
+    """
+    label = read_label(tape)
+    if label is None or label.cartridge_id != journal.job["label_id"]:
+        found = "a blank one" if label is None else f"cartridge {label.cartridge_id}"
+        raise JobError(
+            f"wrong tape: {tape.name} does not hold what the run wrote, it is {found}",
+            hint=f"Load cartridge {journal.job['label_id']}",
+        )
+    tape.to_end_of_data()
+    end = tape.position()
+    if end.logical_file != place.file_number:
+        raise JobError(
+            f"{tape.name} has had another set written behind the unfinished one, which going on "
+            "would overwrite",
+            hint="Start it again: the new set goes behind all others",
+        )
     while True:
-        position = position_tape(archive, plan, journal.first_open, place, move=False)
-        if position <= end:
-            break
-        journal.reopen(journal.first_open - 1)  # its records did not get to the tape
-    archive.locate(position)
-    told = f"goes on at list {journal.first_open} of {len(plan.commands)}"
-    run.emit(Finding(severity="info", code="resumed", message=told))
+        position = position_tape(tape, journal.plan, journal.first_open, place, move=False)
+        if position <= end.logical_object or not journal.first_open:
+            return position
+        journal.reopen(journal.first_open - 1)
+
+
+def _begins_as_planned(journal: Journal, archive: Disk | Tape, place: Place) -> bool:
+    """Whether the set begins with the bytes that the plan begins with, as far as they were written.
+
+    Where no list has ended, a disk may hold anything there but another set.
+    """
+    plan, ended = journal.plan, journal.first_open
+    if plan.layout == "mirror":
+        return True
+    if not ended:
+        return isinstance(archive, Tape) or read_set_id(archive, place) in ("", _set_id(journal))
+    _, written = archive_range(plan, ended - 1 if isinstance(archive, Tape) else 0)
+    size = min(int(plan.pieces.length_bytes[0]), written, _COMPARED_BYTES)
+    try:
+        read_at = (
+            tape_reader(archive, place.first_object)
+            if isinstance(archive, Tape)
+            else disk_reader(archive, place.start_bytes)
+        )
+        return read_at(0, size) == plan.inline[:size].tobytes()
+    except (ArchiveError, CheckConditionError):
+        return False
+
+
+def _set_id(journal: Journal) -> str:
+    return str(journal.job["set_id"])
 
 
 def _restore(run: Run, journal: Journal) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import sbtk
+from sbtk.catalog.store import Catalog
 from sbtk.errors import JobError
 from sbtk.events import ListDone
 from sbtk.settings import settings
@@ -25,18 +26,19 @@ KILLED = """
 import os, sys
 import sbtk
 verb, name, to, at, limits = sys.argv[1:]
+limits = sbtk.limits("spc", max_segments=int(limits)) if limits.isdigit() else limits
 def emit(event):
     if event.kind == "list_done" and event.command == int(at):
         os.kill(os.getpid(), 9)
 if verb == "backup":
     sbtk.backup(name, to=to, snapshot="none", quiet_s=0.01, timeout_s=60, paging_files=True,
-                limits=sbtk.limits("spc", max_segments=int(limits)), emit=emit)
+                limits=limits, emit=emit)
 else:
-    sbtk.restore(name, to=to, limits=sbtk.limits("spc", max_segments=int(limits)), emit=emit)
+    sbtk.restore(name, to=to, limits=limits, emit=emit)
 """
 
 
-def killed(verb: str, name: str, to: str, at: int, segments: int = 300) -> None:
+def killed(verb: str, name: str, to: str, at: int, segments: int | str = 300) -> None:
     """Run a job in a process that is killed behind list ``at``."""
     words = [sys.executable, "-c", KILLED, verb, name, to, str(at), str(segments)]
     ended = subprocess.run(words, check=False, capture_output=True, text=True)
@@ -72,6 +74,45 @@ def test_a_killed_backup_goes_on(medium, at, tmp_path):
     assert sbtk.restore(result.set_id, to=out, check_digests=True).sound
     assert_clusters_equal("zoo", out)
     assert_mounts_equal("zoo", out)
+
+
+@pytest.mark.parametrize("at", [2, 40])
+def test_a_killed_backup_of_one_segment_a_list_goes_on(at, tmp_path):
+    """With the limits of lio not even the set's first member is whole when it is killed early."""
+    killed("backup", str(volume("tiny").image), tape(tmp_path), at, "lio")
+    result = sbtk.resume("last")
+    assert result.stop.status == "done"
+    assert sbtk.verify(result.set_id).sound
+    out = tmp_path / "out.img"
+    assert sbtk.restore(result.set_id, to=out).sound
+    assert_clusters_equal("tiny", out)
+
+
+def test_a_set_written_meanwhile_is_not_overwritten_by_going_on(tmp_path):
+    to = tape(tmp_path)
+    killed("backup", str(volume("zoo").image), to, 4)
+    first = run_ids()[0]
+    other = back_up(volume("tiny").image, to)
+    with pytest.raises(JobError, match="another set written behind"):
+        sbtk.resume(first)
+    assert sbtk.verify(other.set_id).sound
+    on_disk = disk(tmp_path)
+    killed("backup", str(volume("zoo").image), on_disk, 0)
+    second = run_ids()[-1]
+    other = back_up(volume("tiny").image, on_disk)
+    journal = settings().state_dir / "runs" / second / "lists.jsonl"
+    for lines in (journal.read_text(), ""):  # some lists ended, or none that is known of
+        journal.write_text(lines)
+        with pytest.raises(JobError, match="does not hold"):
+            sbtk.resume(second)
+        assert sbtk.verify(other.set_id).sound
+
+
+def run_ids() -> list[str]:
+    """Names of the backups that were killed, the first one first."""
+    with Catalog.open() as catalog:
+        runs = [item for item in catalog.runs() if item.status == "running"]
+    return [item.run_id for item in sorted(runs, key=lambda item: item.started_s)]
 
 
 @pytest.mark.parametrize("medium", ["tape", "disk"])
