@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sbtk.catalog.records import COMPLETE, FLAWED, LAST, SetRecord
 from sbtk.catalog.store import Catalog
 from sbtk.errors import ArchiveError, CatalogError
+from sbtk.events import Listener, ignore
 from sbtk.jobs.label import read_label
 from sbtk.jobs.medium import FoundSet, find_sets
 from sbtk.jobs.session import open_medium, without_partition
@@ -33,26 +34,36 @@ class OnMedium:
     known: bool = False
 
 
-def read_medium(location: str, catalog: Catalog) -> list[OnMedium]:
+def read_medium(location: str, catalog: Catalog, emit: Listener = ignore) -> list[OnMedium]:
     """The sets on a medium, unfinished ones with their damage; nothing is written.
+
+    Args:
+        location: of the medium.
+        catalog: tells which of them it has.
+        emit: takes progress.
 
     Raises:
         SbtkError: the medium cannot be read, or is none of ours.
     """
-    return [entry for _, entry in _read(location, catalog)]
+    return [entry for _, entry in _read(location, catalog, emit)]
 
 
-def rebuild(location: str, catalog: Catalog) -> list[OnMedium]:
+def rebuild(location: str, catalog: Catalog, emit: Listener = ignore) -> list[OnMedium]:
     """Put every whole set on a medium into the catalog, from the medium alone.
 
     The tables of a set that the catalog has already are kept.
+
+    Args:
+        location: of the medium.
+        catalog: takes the sets.
+        emit: takes progress.
 
     Raises:
         SbtkError: the medium cannot be read, or is none of ours.
         CatalogError: the catalog cannot be written.
     """
     entries = []
-    for found, entry in _read(location, catalog):
+    for found, entry in _read(location, catalog, emit):
         entries.append(entry)
         if entry.damage:
             continue
@@ -70,11 +81,11 @@ def _has_same_digests(catalog: Catalog, set_id: str, digests: bytes) -> bool:
         return False  # its files are missing: they are made again
 
 
-def _read(location: str, catalog: Catalog) -> Iterator[tuple[FoundSet, OnMedium]]:
+def _read(location: str, catalog: Catalog, emit: Listener) -> Iterator[tuple[FoundSet, OnMedium]]:
     place = without_partition(location)
     with open_medium(place) as unit:
         label = read_label(unit) if isinstance(unit, Tape) else None
-        found_sets = find_sets(unit)
+        found_sets = find_sets(unit, emit)
     medium = "tape" if label else "disk"
     for found in found_sets:
         yield found, _entry(found, catalog, medium, place, label.cartridge_id if label else "")

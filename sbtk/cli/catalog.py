@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 
 from sbtk.catalog.store import Catalog
-from sbtk.cli.options import DebugOption, JsonOption, print_json_rows, verb_app
+from sbtk.cli.options import (
+    DebugOption,
+    JsonOption,
+    ProgressOption,
+    ProgressStyle,
+    print_json_rows,
+    verb_app,
+)
 from sbtk.cli.output import print_columns, printable
+from sbtk.cli.progress import reporter
 from sbtk.cli.sets import HEADS, WIDTHS, row, values
 from sbtk.units import plural
 
@@ -28,14 +36,15 @@ def rebuild(
     ],
     *,
     as_json: JsonOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
     debug: DebugOption = False,
 ) -> None:
     """Put the sets on a medium into the catalog, as if they had just been made."""
     del debug
     from sbtk.catalog.rebuild import rebuild as rebuild_from
 
-    with Catalog.open() as store:
-        found = rebuild_from(location, store)
+    with Catalog.open() as store, reporter(progress) as emit:
+        found = rebuild_from(location, store, emit)
     states = ["unfinished" if item.damage else "kept" if item.known else "new" for item in found]
     if as_json:
         print_json_rows(

@@ -36,6 +36,7 @@ def reporter(
     *,
     events: TextIO | None = None,
     clock: Clock = time.monotonic,
+    tick_s: float = 0.25,
 ) -> Iterator[Listener]:
     """Show what is emitted inside the ``with``.
 
@@ -44,6 +45,8 @@ def reporter(
         json: write every event as a line of JSON; ``--progress none`` then leaves progress out.
         events: where JSON lines go; standard output if None.
         clock: seconds, for the distance between two lines.
+        tick_s: how often it is seen to that one long step, which tells nothing while it lasts, is
+            shown too; 0 for never.
     """
     if json:
         yield _JsonLines(events or sys.stdout, clock, progress=style is not ProgressStyle.NONE)
@@ -51,13 +54,37 @@ def reporter(
         yield ignore
     elif style is ProgressStyle.LINES or not sys.stderr.isatty():
         after_s = 0.0 if style is ProgressStyle.LINES else _LINES_AFTER_S
-        yield _Lines(sys.stderr, clock, after_s)
+        lines = _Lines(sys.stderr, clock, after_s)
+        with _ticking(lines.tick, tick_s):
+            yield lines
     else:
         bar = _Bar(clock)
         try:
-            yield bar
+            with _ticking(bar.tick, tick_s):
+                yield bar
         finally:
             bar.stop()
+
+
+@contextmanager
+def _ticking(tick: Callable[[], None], tick_s: float) -> Iterator[None]:
+    """Call ``tick`` in a thread every ``tick_s`` seconds while the body runs."""
+    if not tick_s:
+        yield
+        return
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(tick_s):
+            tick()
+
+    thread = threading.Thread(target=work, name="sbtk-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def amount(value: int, unit: str) -> str:
@@ -104,6 +131,7 @@ class _Lines:
         self._stage = ""
         self._step = -1
         self._next_s = 0.0
+        self._early: Progress | None = None  # told before it was time for a line
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
@@ -111,9 +139,16 @@ class _Lines:
             with self._lock:
                 self._show(event)
 
+    def tick(self) -> None:
+        """Show what was told early, and has not ended since."""
+        with self._lock:
+            if self._early is not None:
+                self._show(self._early)
+
     def _show(self, event: Progress) -> None:
         now_s = self._clock()
-        if now_s < self._first_s:
+        self._early = event if now_s < self._first_s else None
+        if self._early is not None:
             return
         if event.stage != self._stage:
             if self._brief and event.total and event.done >= event.total:
@@ -141,10 +176,19 @@ class _Bar:
         self._first_s = clock() + _BAR_AFTER_S
         self._stage = ""
         self._rich: RichProgress | None = None
+        self._early: Progress | None = None  # told before it was time for a bar
         self._lock = threading.Lock()
 
+    def tick(self) -> None:
+        """Show what was told early, and has not ended since."""
+        if self._early is not None:
+            self(self._early)
+
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, Progress) or self._clock() < self._first_s:
+        if not isinstance(event, Progress):
+            return
+        self._early = event if self._clock() < self._first_s else None
+        if self._early is not None:
             return
         with self._lock:
             rich = self._rich or self._start()

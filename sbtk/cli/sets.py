@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sbtk.catalog.rebuild import OnMedium
 from sbtk.catalog.records import SetRecord
 from sbtk.catalog.store import Catalog
-from sbtk.cli.options import DebugOption, JsonOption, print_json_rows, verb_app
+from sbtk.cli.options import (
+    DebugOption,
+    JsonOption,
+    ProgressOption,
+    ProgressStyle,
+    print_json_rows,
+    verb_app,
+)
 from sbtk.cli.output import print_columns, printable
+from sbtk.cli.progress import reporter
 from sbtk.units import format_bytes, plural
+
+if TYPE_CHECKING:
+    from sbtk.catalog.rebuild import OnMedium
 
 app = verb_app("List sets: all that the catalog knows, or those that lie on a medium.")
 
@@ -28,13 +39,18 @@ def sets(
     ] = "",
     *,
     as_json: JsonOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
     debug: DebugOption = False,
 ) -> None:
     """List the catalog's sets, the newest last; with LOC those on that medium, in its order."""
     del debug
     with Catalog.open() as catalog:
         if location:
-            _on_medium(location, catalog, as_json=as_json)
+            from sbtk.catalog.rebuild import read_medium
+
+            with reporter(progress) as emit:
+                found = read_medium(location, catalog, emit)
+            _show_medium(location, found, as_json=as_json)
             return
         records = catalog.sets()
     if as_json:
@@ -45,10 +61,7 @@ def sets(
         sys.stdout.write("No sets yet. `sbtk backup SRC --to LOC` makes one\n")
 
 
-def _on_medium(location: str, catalog: Catalog, *, as_json: bool) -> None:
-    from sbtk.catalog.rebuild import read_medium
-
-    found = read_medium(location, catalog)
+def _show_medium(location: str, found: list[OnMedium], *, as_json: bool) -> None:
     if as_json:
         print_json_rows(
             {

@@ -18,11 +18,13 @@ from sbtk.archive.manifest import DIGESTS_NAME, MAX_MANIFEST_BYTES, Manifest
 from sbtk.archive.reader import iterate_members, read_data, read_manifest
 from sbtk.archive.source import ReadAt, SequentialSource
 from sbtk.errors import ArchiveError, CheckConditionError
+from sbtk.events import Listener, Progress, ignore
 from sbtk.jobs.label import MOST_RECORD_BYTES, Label, read_label, write_label
 from sbtk.jobs.units import Disk, Tape
 from sbtk.plan.setmap import SetMap, from_parquet
 
 ALIGN_BYTES = 4096
+_LOOKING = "looking for sets"
 SET_ID_FACT = "set_id"  # of the closing member: whose it is
 _READ_BYTES = 256 * 1024
 _PARQUET_END = b"PAR1"
@@ -115,7 +117,7 @@ def tape_reader(tape: Tape, first_object: int) -> ReadAt:
     return source.read_at
 
 
-def _tape_sets(tape: Tape) -> list[FoundSet]:
+def _tape_sets(tape: Tape, emit: Listener) -> list[FoundSet]:
     if read_label(tape) is None:
         return []
     tape.to_end_of_data()
@@ -125,6 +127,7 @@ def _tape_sets(tape: Tape) -> list[FoundSet]:
     found = []
     while (place := tape.position()).logical_object < end:
         first = place.logical_object
+        emit(Progress(stage=_LOOKING, done=first, total=end, unit="records"))
         behind, marked = _end_of_file(tape, end)
         where = Place(first_object=first, file_number=place.logical_file)
         with contextlib.suppress(ArchiveError):  # no set of ours: `sbtk tape list` shows it
@@ -213,11 +216,12 @@ def disk_reader(disk: Disk, start_bytes: int = 0) -> ReadAt:
     return read_at
 
 
-def _disk_sets(disk: Disk) -> list[FoundSet]:
+def _disk_sets(disk: Disk, emit: Listener) -> list[FoundSet]:
     found: list[FoundSet] = []
     start = 0
     while start < disk.size_bytes:
         read_at = disk_reader(disk, start)
+        emit(Progress(stage=_LOOKING, done=start, total=disk.size_bytes))
         try:
             manifest, document = _manifest(read_at)
         except ArchiveError:
@@ -246,7 +250,7 @@ def _disk_closing(read_at: ReadAt, manifest: Manifest, limit_bytes: int) -> tupl
 
 def next_place(disk: Disk) -> Place | None:
     """Where the next set goes on a disk that holds sets; None where it begins with none."""
-    sets = _disk_sets(disk)
+    sets = _disk_sets(disk, ignore)
     if not sets:
         return None
     last = sets[-1]
@@ -256,14 +260,18 @@ def next_place(disk: Disk) -> Place | None:
 # -- both --------------------------------------------------------------------------------------
 
 
-def find_sets(unit: Disk | Tape) -> list[FoundSet]:
+def find_sets(unit: Disk | Tape, emit: Listener = ignore) -> list[FoundSet]:
     """Every set on a medium, in order; an unfinished one has ``damage``.
+
+    Args:
+        unit: the medium.
+        emit: told how far it is before each set, which a drive may take minutes to get to.
 
     Raises:
         TargetError: a tape that sbtk did not label.
         CheckConditionError: the medium cannot be read.
     """
-    return _tape_sets(unit) if isinstance(unit, Tape) else _disk_sets(unit)
+    return _tape_sets(unit, emit) if isinstance(unit, Tape) else _disk_sets(unit, emit)
 
 
 def read_set(unit: Disk | Tape, place: Place) -> FoundSet:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import threading
 
 import pytest
 
@@ -22,7 +23,7 @@ class Clock:
 def drive(style, json_lines=False, *, step_s=0.05, count=100, stage="reading", total=1000, **more):
     """Emit ``count`` progress events, ``step_s`` apart, and one finding at the end."""
     clock = Clock()
-    with reporter(style, json_lines, clock=clock, **more) as emit:
+    with reporter(style, json_lines, clock=clock, tick_s=0, **more) as emit:
         for number in range(1, count + 1):
             clock.now_s += step_s
             done = number * 1000 // count
@@ -93,6 +94,36 @@ def test_json_goes_where_the_verb_says(capsys):
     drive(ProgressStyle.AUTO, True, events=stream)
     assert capsys.readouterr().out == ""
     assert json.loads(stream.getvalue().splitlines()[0])["event"] == "progress"
+
+
+class Heard(io.StringIO):
+    """A stream that tells when something was written to it."""
+
+    def __init__(self, terminal: bool):
+        super().__init__()
+        self.terminal = terminal
+        self.written = threading.Event()
+
+    def isatty(self):
+        return self.terminal
+
+    def write(self, text):
+        count = super().write(text)
+        if "looking" in self.getvalue():
+            self.written.set()
+        return count
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_one_long_step_that_tells_nothing_is_shown_too(terminal, monkeypatch):
+    screen, clock = Heard(terminal), Clock()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    with reporter(ProgressStyle.AUTO, clock=clock, tick_s=0.01) as emit:
+        emit(Progress(stage="looking", done=0, total=7, unit="records"))
+        assert not screen.getvalue()
+        clock.now_s += 3
+        assert screen.written.wait(60)  # no further event has come
 
 
 def test_a_bar_on_a_terminal_is_gone_at_the_end(monkeypatch):
