@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sbtk.ntfs.tables import Tables
 
 _MOST_FLAWS = 10_000
+_MOST_GAP_BYTES = 1 << 20  # tried block by block: on a dying disk each may take seconds
 _CHECK_EVERY_S = 1.0  # whether the view still stands; the last look is behind the last list
 
 
@@ -211,7 +212,7 @@ class _Work:
         row = failed_segment(plan, command, error)
         if reason is None or not reason.unreadable or row < 0 or len(self._flaws) >= _MOST_FLAWS:
             return False
-        bad = unreadable_range(plan, row, reason.lba)
+        bad = self._with_what_follows(plan, row, unreadable_range(plan, row, reason.lba))
         self._flaws.append((int(bad.start_bytes[0]), int(bad.length_bytes[0])))
         self._tell_flaw(plan, bad)
         self._run.flawed = True
@@ -225,6 +226,26 @@ class _Work:
         self._journal.replace(replaced, runner.digests, command)
         self._back_to(replaced, command)
         return True
+
+    def _with_what_follows(self, plan: Plan, row: int, bad: Ranges) -> Ranges:
+        """A range that cannot be read, and what cannot be read right behind it in its segment.
+
+        Bad blocks come in rows, and each one found by the copy costs a list that begins again.
+        """
+        start, unit = int(bad.start_bytes[0]), int(bad.length_bytes[0])
+        segment = plan.segments
+        end = int(segment.origin_bytes[row] + segment.length_bytes[row])
+        stop = start + unit
+        while self._disk is not None and stop < min(end, start + _MOST_GAP_BYTES):
+            length = min(unit, end - stop)
+            try:
+                self._disk.read(stop, length)
+            except CheckConditionError:
+                stop += length
+            else:
+                self._run.figures.host_data_bytes += length
+                break
+        return Ranges(np.array([start]), np.array([stop - start]))
 
     def _tell_flaw(self, plan: Plan, bad: Ranges) -> None:
         hit = ""

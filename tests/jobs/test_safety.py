@@ -390,6 +390,33 @@ def test_an_unreadable_block_is_skipped_and_the_set_says_so(
     assert [path for path, _ in failed] == [name]
 
 
+def test_bad_blocks_in_a_row_are_one_flaw(monkeypatch, tmp_path):
+    """Each flaw makes a list begin again: a row of them is found by trying, not by copying."""
+    with sbtk.open_volume(volume("zoo_s4096").image) as opened:
+        rows = opened.files.to_pylist()
+        name = next(row["path"] for row in rows if row["extents"] == 1 and row["record"] > 30
+                    and row["size_bytes"] > 6 * 4096 and not row["is_directory"])  # fmt: skip
+        start = int(opened.runs_of(opened.find(name).row).lcn[0]) * 4096 + 4096
+    real = FileDevice.read_into
+    end = start + 3 * 4096
+
+    def read_into(self, offset_bytes, buffer):
+        if offset_bytes < end and start < offset_bytes + len(buffer):
+            raise DeviceReadError(f"{self.name}: bad block", hint="none")
+        real(self, offset_bytes, buffer)
+
+    monkeypatch.setattr(FileDevice, "read_into", read_into)
+    told: list[Event] = []
+    made = back_up(
+        volume("zoo_s4096").image, tape(tmp_path), on_error="skip", emit=told.append
+    )  # fmt: skip
+    (flaw,) = (item for item in told if isinstance(item, Finding) and item.severity == "error")
+    assert "12.0 KiB" in flaw.message
+    assert made.stop.host_data_bytes == 512  # the first good block behind them
+    known = find_set(made.set_id)
+    assert known.facts["unreadable"] == f"[[{start}, {3 * 4096}]]"
+
+
 @pytest.mark.parametrize("medium", ["tape", "disk"])
 def test_a_cancelled_backup_leaves_no_set(medium, tmp_path):
     to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
