@@ -1,7 +1,7 @@
 """Runs in the guest as root: the kernel's initiator on our SAN, and ourselves on LIO.
 
 Arguments: port of our portal on the host, iSCSI name of its target, CHAP user, CHAP secret,
-an NTFS volume.
+an NTFS volume, user and secret that the SAN has to prove.
 """
 
 from __future__ import annotations
@@ -57,17 +57,47 @@ def digest(path: str, length_bytes: int) -> str:
         return hashlib.sha256(stream.read(length_bytes)).hexdigest()
 
 
-def log_in(port: str, target: str, user: str, secret: str) -> dict[str, object]:
-    """A wrong secret first: refused; then the right one."""
-    words = ["iscsistart", "-i", INITIATOR, "-t", target, "-g", "1", "-a", HOST, "-p", port]
-    wrong = subprocess.run(
-        [*words, "-u", user, "-w", "not-the-secret-1"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    refused = "ogin" in wrong.stdout + wrong.stderr and not os.path.exists("/dev/sda")
-    run(*words, "-u", user, "-w", secret)
+DIGESTS = [
+    word
+    for name in ("HeaderDigest", "DataDigest")
+    for word in ("-P", f"node.conn[0].iscsi.{name}=CRC32C")
+]
+
+
+def log_in(
+    port: str, target: str, user: str, secret: str, _volume: str, own_user: str, own_secret: str
+) -> dict[str, object]:
+    """Wrong secrets first, ours and the SAN's: refused; then the right ones, with digests."""
+    words = ["iscsistart", "-i", INITIATOR, "-t", target, "-g", "1", "-a", HOST, "-p", port,
+             *DIGESTS]  # fmt: skip
+    refused = []
+    for ours, theirs in (("not-the-secret-1", own_secret), (secret, "not-the-secret-2")):
+        wrong = subprocess.run(
+            [*words, "-u", user, "-w", ours, "-U", own_user, "-W", theirs],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        said = wrong.stdout + wrong.stderr
+        refused.append("ogin" in said and not os.path.exists("/dev/sda"))
+    run(*words, "-u", user, "-w", secret, "-U", own_user, "-W", own_secret)
     wait_for("/dev/sda", "/dev/sdb", "/dev/nst0", "/dev/sg2")
-    return {"wrong_secret_refused": refused, "logged_in": True}
+    connection = next(Path("/sys/class/iscsi_connection").iterdir())
+    digests = [(connection / f"{name}_digest").read_text().strip() for name in ("header", "data")]
+    return {"wrong_secrets_refused": refused, "logged_in": True, "digests": digests}
+
+
+def reservations() -> dict[str, object]:
+    """sg_persist registers, reserves, reads what is told of it, and lets go."""
+    out = ("sg_persist", "--out", "--param-rk=0xabc")
+    run("sg_persist", "--out", "--register", "--param-sark=0xabc", "/dev/sg0")
+    run(*out, "--reserve", "--prout-type=5", "/dev/sg0")
+    told = {
+        word: run("sg_persist", "--in", f"--{word}", "/dev/sg0")
+        for word in ("read-keys", "read-reservation", "read-full-status", "report-capabilities")
+    }
+    run(*out, "--release", "--prout-type=5", "/dev/sg0")
+    run(*out, "--clear", "/dev/sg0")
+    told["after"] = run("sg_persist", "--in", "--read-keys", "/dev/sg0")
+    return {"reservations": told}
 
 
 def file_system() -> dict[str, object]:
@@ -245,8 +275,8 @@ def our_copies_on_lio() -> dict[str, object]:
 
 
 def main() -> None:
-    report: dict[str, object] = dict(log_in(*sys.argv[1:5]))
-    for part in (file_system, copies, tape, sg_io, our_copies_on_lio):
+    report: dict[str, object] = dict(log_in(*sys.argv[1:8]))
+    for part in (file_system, copies, reservations, tape, sg_io, our_copies_on_lio):
         started = time.monotonic()
         report |= part()
         report[f"{part.__name__}_s"] = round(time.monotonic() - started, 1)

@@ -54,12 +54,15 @@ def report(tmp_path_factory):
     )  # fmt: skip
     (folder / "given").write_text("a secret of twelve")
     san_command("grant", folder, INITIATOR, "--user", "guest", "--secret-file", folder / "given")
+    (folder / "own").write_text("another of twelve")
+    san_command("create", folder, "--user", "portal", "--secret-file", folder / "own")
     with serving(folder) as san:
         assert isinstance(san, San)
         found = run_in_guest(
             __file__.replace("test_san_guest", "guest_san"), folder,
             timeout_s=500,
-            arguments=(str(san.port), san.iqn, "guest", "a secret of twelve", str(volume)),
+            arguments=(str(san.port), san.iqn, "guest", "a secret of twelve", str(volume),
+                       "portal", "another of twelve"),
         )  # fmt: skip
     return found | {"want_sums": sums}
 
@@ -67,9 +70,21 @@ def report(tmp_path_factory):
 @pytest.mark.root
 @pytest.mark.timeout(600)
 class TestKernelInitiator:
-    def test_it_logs_in_with_chap_and_not_with_a_wrong_secret(self, report):
-        assert report["wrong_secret_refused"]
+    def test_it_logs_in_with_mutual_chap_and_not_with_a_wrong_secret(self, report):
+        assert report["wrong_secrets_refused"] == [True, True]
         assert report["logged_in"]
+
+    def test_everything_here_goes_with_header_and_data_digests(self, report):
+        assert report["digests"] == ["1", "1"]
+
+    def test_sg_persist_decodes_our_reservations(self, report):
+        told = report["reservations"]
+        assert "0xabc" in told["read-keys"]
+        assert "Write Exclusive, registrants only" in told["read-reservation"]
+        assert "Reservation holder" in told["read-full-status"]
+        assert INITIATOR in told["read-full-status"]
+        assert "Persist Through Power Loss Capable(PTPL_C): 0" in told["report-capabilities"]
+        assert "0 registered" in told["after"] or "there are NO registered" in told["after"]
 
     def test_a_file_system_on_a_disk(self, report):
         assert report["file_is_the_same"]

@@ -10,8 +10,9 @@ import pytest
 import sbtk
 from sbtk import samples
 from sbtk.catalog.store import Catalog
-from sbtk.errors import SbtkError
+from sbtk.errors import CopyFailedError, SbtkError
 from sbtk.events import Event, PlanMade
+from sbtk.jobs.session import End, open_session
 from sbtk.mover.block_lun import BlockLun
 from sbtk.mover.cartridge import create_cartridge
 from sbtk.mover.tape_lun import TapeLun
@@ -91,3 +92,19 @@ def test_a_backup_is_cut_off_and_made_again(source, tmp_path, what):
                 if not path.startswith("$"):
                     with old.open(path) as one, new.open(path) as other:
                         assert one.read() == other.read(), path
+
+
+def test_a_copy_that_stops_is_no_device_without_a_copy_manager(tmp_path):
+    """What fails in the job is the job's error; the embedded mover does not step in for it."""
+    for name in "ab":
+        (tmp_path / name).write_bytes(bytes(1 << 20))
+    with served(BlockLun(tmp_path / "a"), BlockLun(tmp_path / "b")) as san:
+        ends = [End(san.location(0)), End(san.location(1), writable=True)]
+
+        def stop() -> None:
+            with open_session(ends) as session:
+                assert session.mover is None
+                raise CopyFailedError("it stopped")
+
+        with pytest.raises(CopyFailedError, match="it stopped"):
+            stop()
