@@ -141,39 +141,23 @@ def pieces_of_streams(
     return pieces - np.bincount(stream[touching[on]], minlength=streams).astype(np.int32)
 
 
-def weighted_cells(
-    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, weight: Float32Array,
-    bounds_lcn: Int64Array,
-) -> Float64Array:  # fmt: skip
-    """Sum of clusters times the weight of their stream, in each cell.
+def weighted_before(clusters: Int64Array, stream: Int64Array, weight: Float32Array) -> Float64Array:
+    """Clusters times the weight of their stream, added up over the runs.
 
     Args:
-        lcn: (n,) first clusters of disjoint runs, ascending.
         clusters: (n,) of each run.
         stream: (n,) whose it is.
         weight: (streams,) of each stream.
-        bounds_lcn: (cells + 1,) where each cell begins, ascending without equal ones.
 
     Returns:
-        (cells,) sums; only the runs between the first and the last bound are looked at.
+        (n + 1,) sum over all runs before each, and over all.
     """
-    cells = bounds_lcn.size - 1
-    first = max(int(np.searchsorted(lcn, bounds_lcn[0], side="right")) - 1, 0)
-    behind = int(np.searchsorted(lcn, bounds_lcn[-1]))
-    compiled = _compiled(behind - first)
-    if compiled is not None:
-        sums = np.zeros(cells)
-        compiled.weigh_cells(_frozen(lcn), _frozen(clusters), _frozen(stream), _frozen(weight),
-                             _frozen(bounds_lcn), first, sums)  # fmt: skip
-        return sums
-    if behind <= first:
-        return np.zeros(cells)
-    rows = slice(first, behind)
-    lcn, clusters, each = lcn[rows], clusters[rows], weight[stream[rows]]
-    before = np.concatenate([[0.0], np.cumsum(clusters * each)])
-    at = np.maximum(np.searchsorted(lcn, bounds_lcn, side="right") - 1, 0)
-    into = np.clip(bounds_lcn - lcn[at], 0, clusters[at])
-    return np.diff(before[at] + into * each[at])
+    compiled = _compiled(clusters.size)
+    if compiled is None:
+        return np.concatenate([[0.0], np.cumsum(clusters * weight[stream].astype(np.float64))])
+    before = np.empty(clusters.size + 1)
+    compiled.weigh_runs(_frozen(clusters), _frozen(stream), _frozen(weight), before)
+    return before
 
 
 def _compiled(items: int) -> ModuleType | None:

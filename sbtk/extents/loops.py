@@ -142,24 +142,13 @@ def count_pieces(
         pieces[owner] += 1
 
 
-def weigh_cells(
-    lcn: Int64Array, clusters: Int64Array, stream: Int64Array, weight: NDArray[np.float32],
-    bounds_lcn: Int64Array, first_row: int, sums: NDArray[np.float64],
+def weigh_runs(
+    clusters: Int64Array, stream: Int64Array, weight: NDArray[np.float32],
+    before: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Clusters times their stream's weight in each cell; a run may reach into several cells."""
-    cells = sums.size
-    cell = 0
-    for row in range(first_row, lcn.size):
-        begin = max(lcn[row], bounds_lcn[0])
-        end = lcn[row] + clusters[row]
-        if begin >= bounds_lcn[cells]:
-            break
-        while bounds_lcn[cell + 1] <= begin:
-            cell += 1
-        each = weight[stream[row]]
-        while begin < end and cell < cells:
-            edge = min(end, bounds_lcn[cell + 1])
-            sums[cell] += (edge - begin) * each
-            begin = edge
-            if edge < end:
-                cell += 1
+    """``before[row]`` = clusters times their stream's weight of all rows before it, added up."""
+    total = 0.0
+    before[0] = total
+    for row in range(clusters.size):
+        total += clusters[row] * weight[stream[row]]
+        before[row + 1] = total

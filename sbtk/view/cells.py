@@ -103,13 +103,15 @@ def choose_grid(clusters: int, width_px: int, height_px: int) -> Grid:
 
 
 class CellMap:
-    """Frames of one volume; each stream's weight in a colouring is worked out once and kept.
+    """Frames of one volume; what a colouring needs of all runs is added up once and kept.
 
-    A frame then costs one pass over the runs in its range.
+    A second colouring and every zoom cost a bisection for each cell's limits, whatever the number
+    of extents.
     """
 
     def __init__(self, extent_map: ExtentMap) -> None:
         self.extent_map = extent_map
+        self._sums: dict[Mode, Float64Array] = {}
 
     @property
     def total_clusters(self) -> int:
@@ -152,9 +154,8 @@ class CellMap:
                 hint=f"It has clusters 0 to {self.total_clusters - 1}",
             )
         grid = choose_grid(last_lcn - first_lcn + 1, width_px, height_px)
-        used = self.extent_map.occupancy(first_lcn, last_lcn, grid.cells)
         bounds = cell_bounds(first_lcn, last_lcn, grid.cells)
-        value, level = self._levels(mode, bounds, used)
+        used, value, level = self._levels(mode, bounds)
         shade = np.where(used > 0, 1 + np.rint(np.clip(level, 0, 1) * 254), 0).astype(np.uint8)
         return Frame(first_lcn, last_lcn, grid, mode, bounds, used, value.astype(np.float32), shade)
 
@@ -169,22 +170,32 @@ class CellMap:
         return (runs_occupancy(held, frame.bounds_lcn) > 0).astype(np.uint8)
 
     def _levels(
-        self, mode: Mode, bounds: Int64Array, used: Int64Array
-    ) -> tuple[Float64Array, Float64Array]:
-        """Per cell the value that hovering tells, and where on the scale from 0 to 1 it lies."""
-        share = used / np.maximum(np.diff(bounds), 1)
-        if mode == "occupancy":
-            return share * 100, share
-        mean = self._weighted(mode, bounds) / np.maximum(used, 1)
-        if mode == "fragmentation":
-            return mean, np.log2(np.maximum(mean, 1)) / np.log2(MOST_FRAGMENTS)
-        return mean, np.log1p(np.maximum(mean, 0)) / np.log1p(MOST_DAYS)
-
-    def _weighted(self, mode: Mode, bounds: Int64Array) -> Float64Array:
-        """Sum of clusters times the weight of their file, in each cell."""
+        self, mode: Mode, bounds: Int64Array
+    ) -> tuple[Int64Array, Float64Array, Float64Array]:
+        """Per cell its used clusters, the value that hovering tells, and 0 to 1 on the scale."""
         held, stream = self._held
+        if not len(held):
+            none = np.zeros(bounds.size - 1)
+            return none.astype(np.int64), none, none
+        at = np.maximum(np.searchsorted(held.lcn, bounds, side="right") - 1, 0)
+        into = np.clip(bounds - held.lcn[at], 0, held.clusters[at])
+        used = np.diff(self._before[at] + into)
+        if mode == "occupancy":
+            share = used / np.maximum(np.diff(bounds), 1)
+            return used, share * 100, share
         weight = self._fragments if mode == "fragmentation" else self._age_days
-        return kernels.weighted_cells(held.lcn, held.clusters, stream, weight, bounds)
+        if mode not in self._sums:
+            self._sums[mode] = kernels.weighted_before(held.clusters, stream, weight)
+        sums = np.diff(self._sums[mode][at] + into * weight[stream[at]])
+        mean = sums / np.maximum(used, 1)
+        if mode == "fragmentation":
+            return used, mean, np.log2(np.maximum(mean, 1)) / np.log2(MOST_FRAGMENTS)
+        return used, mean, np.log1p(np.maximum(mean, 0)) / np.log1p(MOST_DAYS)
+
+    @cached_property
+    def _before(self) -> Int64Array:
+        """(runs + 1,) clusters in all runs before each."""
+        return np.concatenate([[0], np.cumsum(self._held[0].clusters)])
 
     @cached_property
     def _fragments(self) -> NDArray[np.float32]:

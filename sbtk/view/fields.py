@@ -170,13 +170,18 @@ def list_meaning(data: bytes) -> list[tuple[str, str]]:
         return [("Refused", str(error.args[0]))]
     rows = [("List", f"id {found.list_id}, {plural(len(found.cscds), 'device')}")]
     for number, item in enumerate(found.segments):
-        values = ", ".join(
-            f"{name} {getattr(item, name)}"
-            for name in ("source", "destination", "lba", "blocks", "stream_transfer", "cat")
-            if hasattr(item, name)
-        )
-        rows.append((f"Segment {number}", f"{type_name(data_type(item))}: {values}"))
+        rows.append((f"Segment {number}", f"{type_name(data_type(item))}: {_segment_text(item)}"))
     return rows
+
+
+def _segment_text(item: Any) -> str:
+    """What a segment moves, as far as its type has it."""
+    words = {
+        "source": "from device {}", "destination": "to device {}", "blocks": "{:,} blocks",
+        "lba": "from LBA {:,}", "stream_transfer": "tape records of {:,} bytes",
+    }  # fmt: skip
+    said = [text.format(getattr(item, name)) for name, text in words.items() if hasattr(item, name)]
+    return ", ".join([*said, "keep the rest (CAT)"] if getattr(item, "cat", False) else said)
 
 
 def data_type(item: Any) -> int:

@@ -66,6 +66,27 @@ class Lab:
         )
         assert errors.count() == 0, errors.all_inner_texts()
 
+    def end_kernels(self) -> None:
+        """End every kernel: none of an earlier test takes memory, or counts its cells on."""
+        for session in json.loads(self._ask("sessions")):
+            self._ask(f"sessions/{session['id']}", "DELETE")
+
+    def _ask(self, what: str, method: str = "GET") -> bytes:
+        address = f"{self.url}/api/{what}?token={self.token}"
+        with urllib.request.urlopen(
+            urllib.request.Request(address, method=method), timeout=60
+        ) as answer:
+            return answer.read()
+
+    def with_cell(self, name: str, code: str) -> str:
+        """A copy of a notebook with a cell of the test's before all others; its name."""
+        notebook = json.loads((self.root / f"{name}.ipynb").read_text())
+        cell = {"cell_type": "code", "id": "test", "metadata": {}, "source": code, "outputs": [],
+                "execution_count": None}  # fmt: skip
+        notebook["cells"].insert(0, cell)
+        (self.root / f"{name}-test.ipynb").write_text(json.dumps(notebook))
+        return f"{name}-test"
+
     def result(self, page: Page) -> dict:
         """The line that the last cell printed, as the page shows it."""
         text = page.locator(".jp-OutputArea-output", has_text="RESULT {").last.inner_text()

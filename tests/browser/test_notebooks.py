@@ -1,14 +1,34 @@
 """Every notebook in JupyterLab: each widget is used once, and the page shows what it did."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import expect
 
+from sbtk import samples
 from sbtk.view.source import open_source
 
-LONG_MS = 60_000
+LONG_MS = 120_000
+HOLD = """
+from pathlib import Path
+from time import sleep
+from sbtk.jobs.control import Control
+
+between = Control.between_lists
+
+def held(self):
+    while not Path("go").exists() and not self.cancelled:
+        sleep(0.02)
+    between(self)
+
+Control.between_lists = held
+"""
+"""Every job waits before its first command list until there is a file ``go``."""
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +180,11 @@ def test_backup_waits_copies_and_proves_it(opened, lab):
 
     # Cancelled while it waits for quiet.
     enter(page, "sbtk-backup-quiet", "50")
+    enter(page, "sbtk-backup-timeout", "70")
     page.locator("button.sbtk-job-start").click()
     expect(picture).to_contain_text("The wait for quiet")
     expect(picture.locator("svg")).to_contain_text("quiet: 50 s without a write")
+    expect(picture.locator("svg")).to_contain_text("fails after 70 s")
     page.locator("button.sbtk-job-cancel").click()
     expect(says).to_contain_text("Cancelled", timeout=LONG_MS)
 
@@ -184,12 +206,83 @@ def test_backup_waits_copies_and_proves_it(opened, lab):
     assert moved > 3_000_000
 
     # What goes wrong is shown where the user looks.
-    enter(page, "sbtk-backup-to", "no/such/folder/disk.img")
-    page.locator("button.sbtk-job-start").click()
-    expect(says).to_contain_text("Error:", timeout=LONG_MS)
+    start = page.locator("button.sbtk-job-start")
+    for field, wrong, right in (
+        ("sbtk-backup-to", "no/such/folder/disk.img", "full.img"),
+        ("sbtk-backup-source", "no-such.img", "office.ntfs"),
+        ("sbtk-backup-snapshot", "polaroid", "none"),
+    ):
+        enter(page, field, wrong)
+        start.click()
+        expect(says).to_contain_text(wrong, timeout=LONG_MS)
+        expect(says).to_contain_text("Error:")
+        enter(page, field, right)
+
+    # Overwriting asks for the name.
+    shutil.copyfile(samples.unpack("office.ntfs"), lab.root / "full.img")
+    start.click()
+    expect(says).to_contain_text("Type its name into", timeout=LONG_MS)
+    enter(page, "sbtk-job-confirm", "full.img")
+    start.click()
+    expect(says).to_contain_text("Ended well", timeout=LONG_MS)
 
 
-def test_verify_restore_and_extract(opened, lab):
+_SETS = """
+import sys, sbtk
+from pathlib import Path
+from sbtk import samples
+from sbtk.mover.cartridge import create_cartridge
+for name in ("camera.mbr", "office.ntfs"):
+    tape = Path(sys.argv[1]) / f"{name}.tape"
+    create_cartridge(tape, capacity_bytes=1 << 30)
+    made = sbtk.backup(samples.unpack(name), to=f"tape:{tape}", snapshot="none", quiet_s=0.1,
+                       timeout_s=60)
+    print(made.set_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def two_sets(lab) -> tuple[str, str]:
+    """A set of the camera's card and, newer, one of the office volume."""
+    environment = {**os.environ, "SBTK_STATE_DIR": str(lab.root.parent / "state")}
+    made = subprocess.run([sys.executable, "-c", _SETS, str(lab.root.parent)], check=True,
+                          capture_output=True, text=True, env=environment)  # fmt: skip
+    camera, office = made.stdout.split()
+    return camera, office
+
+
+def test_another_set_is_browsed_and_a_job_is_held_gone_on_with_and_cancelled(opened, lab, two_sets):
+    page = opened(lab.with_cell("50_restore_verify", HOLD))
+    says = page.locator(".sbtk-restore > * > .sbtk-says, .sbtk-restore > .sbtk-says").last
+    browser, chosen = (
+        page.locator(".sbtk-restore-browser"),
+        page.locator(".sbtk-restore-set select"),
+    )
+    expect(browser).to_contain_text("Logs/server.log")
+    chosen.select_option(label=_label(chosen, two_sets[0]))
+    expect(browser).not_to_contain_text("Logs/server.log")
+    expect(browser).to_contain_text("DCIM/")
+    chosen.select_option(label=_label(chosen, two_sets[1]))
+    expect(browser).to_contain_text("Logs/server.log")
+
+    verify, pause = page.locator("button.sbtk-job-verify"), page.locator("button.sbtk-job-pause")
+    expect(pause).to_be_disabled()
+    verify.click()
+    pause.click()
+    expect(says).to_contain_text("Paused")
+    expect(verify).to_be_disabled()
+    expect(pause).to_have_text("Go on")
+    pause.click()
+    expect(says).to_contain_text("Running")
+    page.locator("button.sbtk-job-cancel").click()
+    expect(says).to_contain_text("Cancelled", timeout=LONG_MS)
+    expect(verify).to_be_enabled()
+    (lab.root / "go").touch()
+    verify.click()
+    expect(says).to_contain_text("Ended well", timeout=LONG_MS)
+
+
+def test_verify_restore_and_extract(opened, lab, two_sets):
     page = opened("50_restore_verify")
     picture = page.locator(".sbtk-job-picture")
     search = page.locator(".sbtk-restore-browser .sbtk-search-text input")
@@ -267,6 +360,8 @@ def test_tour_decodes_what_is_changed(opened):
     runs.locator(".sbtk-hex-value input").press("Enter")
     expect(runs.locator(".sbtk-hex-meaning")).not_to_have_text(before)
     expect(runs.locator(".sbtk-hex-meaning")).to_contain_text("5 clusters at LCN")
+    runs.locator("button.sbtk-hex-reset").click()
+    expect(runs.locator(".sbtk-hex-meaning")).to_have_text(before)
 
     listed = page.locator(".sbtk-hex-list")
     box = listed.locator(".sbtk-hex-field select")
@@ -274,7 +369,9 @@ def test_tour_decodes_what_is_changed(opened):
     expect(listed.locator(".sbtk-hex-value input")).to_have_value("00 00 00 00 00 00 08 00")
     listed.locator(".sbtk-hex-value input").fill("00 00 00 00 00 00 00 01")
     listed.locator(".sbtk-hex-value input").press("Enter")
-    expect(listed.locator(".sbtk-hex-meaning")).to_contain_text("lba 1,")
+    expect(listed.locator(".sbtk-hex-meaning")).to_contain_text("from LBA 1,")
+    listed.locator("button.sbtk-hex-reset").click()
+    expect(listed.locator(".sbtk-hex-meaning")).to_contain_text("from LBA 2,048,")
 
     queues = page.locator(".sbtk-queues")
     shown = queues.locator(".sbtk-queues-shown")
@@ -283,9 +380,16 @@ def test_tour_decodes_what_is_changed(opened):
     expect(shown).to_contain_text("the copy ends here")
     queues.locator(".sbtk-queues-cat2 input").check()
     expect(shown).not_to_contain_text("the copy ends here")
-    before = shown.inner_text()
-    queues.locator(".sbtk-queues-blocks0 .noUi-handle").press("ArrowRight")
-    expect(shown).not_to_have_text(before)
+    for slider in (".sbtk-queues-blocks0", ".sbtk-queues-blocks1", ".sbtk-queues-blocks2"):
+        before = shown.inner_text()
+        queues.locator(f"{slider} .noUi-handle").press("ArrowRight")
+        expect(shown).not_to_have_text(before)
+    for box in (".sbtk-queues-cat0", ".sbtk-queues-cat1"):
+        before = shown.inner_text()
+        queues.locator(f"{box} input").uncheck()
+        expect(shown).not_to_have_text(before)
+        queues.locator(f"{box} input").check()
+        expect(shown).to_have_text(before)
     before = shown.inner_text()
     queues.locator(".sbtk-queues-record .noUi-handle").press("ArrowLeft")
     expect(shown).not_to_have_text(before)

@@ -1,7 +1,5 @@
 """The extent map: look-ups in both directions against plain models."""
 
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -161,7 +159,7 @@ def test_flattening_by_both_kernels(monkeypatch):
 
 
 @pytest.mark.parametrize("compiled_from", [0, 1 << 40])
-def test_cells_are_weighed_alike_by_both_kernels_and_by_hand(monkeypatch, compiled_from):
+def test_pieces_and_weights_by_both_kernels_and_by_hand(monkeypatch, compiled_from):
     monkeypatch.setattr(kernels, "COMPILED_FROM", compiled_from)
     rng = np.random.default_rng(5)
     edges = np.cumsum(rng.integers(1, 9, 4001))
@@ -177,14 +175,9 @@ def test_cells_are_weighed_alike_by_both_kernels_and_by_hand(monkeypatch, compil
     found = kernels.pieces_of_streams(lcn, clusters, stream, vcn, 40)
     assert (found == pieces).all()
     assert pieces.sum() < lcn.size
-    each = np.zeros(int(edges[-1]) + 50)
-    for start, length, owner in zip(lcn, clusters, stream, strict=True):
-        each[start : start + length] = weight[owner]
-    for first, last, cells in ((0, each.size, 97), (lcn[50] + 1, lcn[90], 30), (0, 2, 2),
-                               (lcn[7], lcn[7] + 1, 1), (edges[-1], edges[-1] + 9, 3)):  # fmt: skip
-        bounds = np.linspace(first, last, cells + 1).astype(np.int64)
-        sums = kernels.weighted_cells(lcn, clusters, stream, weight, bounds)
-        assert sums == pytest.approx([each[a:b].sum() for a, b in pairwise(bounds)])
+    before = kernels.weighted_before(lcn, stream, weight)
+    assert before[0] == 0.0
+    assert np.diff(before) == pytest.approx(lcn * weight[stream].astype(float))
 
 
 def test_a_run_over_the_whole_volume_takes_nothing_from_the_files_in_it():
