@@ -8,7 +8,7 @@ from typing import Any
 
 from sbtk.archive.manifest import Manifest
 from sbtk.catalog.store import Catalog
-from sbtk.errors import ArchiveError, CatalogError, DeviceWriteError
+from sbtk.errors import ArchiveError, CatalogError, DeviceWriteError, JobError
 from sbtk.report.page import render
 from sbtk.report.run_log import RunLog, read_run
 from sbtk.whole_file import write_whole
@@ -27,11 +27,14 @@ def write_report(folder: Path, out: Path | None = None) -> tuple[Path, RunLog]:
         The file, and the run's events.
 
     Raises:
-        JobError: the folder is no run's.
+        JobError: the folder is no run's, or an event lacks a field.
         DeviceWriteError: the file cannot be written.
     """
     log = read_run(folder)
-    page = render(log, _manifest(log))
+    try:
+        page = render(log, _manifest(log))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise JobError(f"{folder} holds no events of this version of sbtk ({error!r})") from error
     path = out if out is not None else folder / REPORT_NAME
     try:
         write_whole(path, page.encode())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sbtk.errors import JobError
 from sbtk.events import Finding, QuietSample, SnapshotStep
 from sbtk.report import run_log
+from sbtk.report.build import write_report
 from sbtk.report.page import render
 from sbtk.report.pictures import _rates
 from sbtk.report.run_log import Lists, from_lines
@@ -147,6 +148,18 @@ def test_any_name_makes_a_page(name, run):
     assert page.outside == []
     assert "script" not in page.tags
     assert not re.search("[\0-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]", html)
+
+
+@pytest.mark.parametrize("name", ["<script>x</script>", '" onload="x', "{source.__class__}"])
+def test_a_journal_of_others_writes_no_markup(name):
+    """Every text of every event is someone else's: verbs, stages, outcomes too."""
+    lines = [json.loads(event.to_json()) for event in runs.backup()]
+    for line in lines:
+        line.update({k: name for k, v in line.items() if isinstance(v, str) and k != "event"})
+    page = Page(render(from_lines(json.dumps(line) for line in lines), MANIFEST))
+    assert "script" not in page.tags
+    assert page.outside == []
+    assert "class str" not in page.text
 
 
 def test_a_verify_says_what_differs_and_what_was_not_looked_at():
@@ -291,6 +304,16 @@ def test_what_is_no_run_is_said_in_a_line(tmp_path, content):
         run_log.read_run(tmp_path)
     with pytest.raises(JobError, match="is no folder of a run"):
         run_log.read_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("field", ["moved_bytes", "status", "took_s"])
+def test_an_event_without_a_field_is_said_in_a_line(tmp_path, field):
+    lines = [json.loads(event.to_json()) for event in runs.backup()]
+    del lines[-1][field]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(JobError, match=f"events of this version.*{field}"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
 
 
 BROWSER = (
