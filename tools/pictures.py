@@ -99,6 +99,7 @@ def shoot(browser: Browser, lab: Lab, name: str, target: Path, *, dark: bool) ->
 def back_up(page: Page, lab: Lab) -> None:
     """Wait for quiet while somebody writes for two seconds, copy, and make the report."""
     page.locator("button.sbtk-job-start").click()
+    expect(page.locator(".sbtk-job-picture svg").first).to_be_visible(timeout=RUN_MS)
     with (lab.root / "office.img").open("r+b") as source:
         first = source.read(1)
         for pause_s in (0.3, 0.3, 0.5, 0.2, 0.6):

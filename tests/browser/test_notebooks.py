@@ -208,9 +208,9 @@ def test_backup_waits_copies_and_proves_it(opened, lab):
     # What goes wrong is shown where the user looks.
     start = page.locator("button.sbtk-job-start")
     for field, wrong, right in (
-        ("sbtk-backup-to", "no/such/folder/disk.img", "full.img"),
         ("sbtk-backup-source", "no-such.img", "office.ntfs"),
         ("sbtk-backup-snapshot", "polaroid", "none"),
+        ("sbtk-backup-to", "no/such/folder/disk.img", "full.img"),
     ):
         enter(page, field, wrong)
         start.click()

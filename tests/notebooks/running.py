@@ -12,6 +12,7 @@ import papermill
 ROOT = Path(__file__).resolve().parents[2] / "notebooks"
 ALL = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.ipynb")
              if ".ipynb_checkpoints" not in path.parts)  # fmt: skip
+MOST_BYTES = 2 << 20  # of a saved, executed notebook
 
 
 def execute(name: str, folder: Path, **parameters: Any) -> tuple[dict[str, Any], Path]:
@@ -21,6 +22,7 @@ def execute(name: str, folder: Path, **parameters: Any) -> tuple[dict[str, Any],
         str(ROOT / f"{name}.ipynb"), str(out), parameters=parameters, cwd=str(folder),
         progress_bar=False,
     )  # fmt: skip
+    assert out.stat().st_size < MOST_BYTES
     notebook = nbformat.read(out, 4)
     last = notebook.cells[-1].outputs
     lines = "".join(item.text for item in last if item.output_type == "stream").splitlines()

@@ -16,8 +16,6 @@ from sbtk.plan.api import plan_backup
 from sbtk.plan.cost import price
 from tests.notebooks.running import execute
 
-MOST_BYTES = 2 << 20  # of a saved, executed notebook
-
 
 @pytest.fixture
 def office():
@@ -34,13 +32,12 @@ def made_set(tmp_path) -> str:
 
 
 def test_volume(office, tmp_path):
-    found, out = execute("10_volume", tmp_path, export=True)
+    found, _ = execute("10_volume", tmp_path, export=True)
     expected = summarise(office.tables)
     assert (found["files"], found["folders"]) == (expected.files, expected.folders)
     assert found["data_bytes"] == expected.data_bytes
     assert found["used_clusters"] == expected.used_clusters
     assert found["serial"] == office.info.serial
-    assert out.stat().st_size < MOST_BYTES
     folder = tmp_path / "runs" / "10_volume"
     assert json.loads((folder / "result.json").read_text()) == found
     assert sbtk.read_tables(folder / "tables").files.equals(office.tables.files)
@@ -56,13 +53,12 @@ def test_volume_without_widgets_says_everything_in_text_and_pictures(tmp_path):
 
 
 def test_fragmentation(office, tmp_path):
-    found, out = execute("20_fragmentation", tmp_path)
+    found, _ = execute("20_fragmentation", tmp_path)
     expected = office.extents.fragmentation()
     summary = expected.summary()
     for name in ("score", "files", "fragments", "seeks", "free_bytes", "free_runs"):
         assert found[name] == pytest.approx(summary[name])
     assert found["worst"] == expected.worst(1)["label"].iloc[0]
-    assert out.stat().st_size < MOST_BYTES
 
 
 def test_fragmentation_without_widgets_has_the_map_as_a_picture(tmp_path):
