@@ -49,13 +49,12 @@ def main() -> None:
 _HISTORY = """
 from pathlib import Path
 import sbtk
-from sbtk import samples
 from sbtk.mover.cartridge import create_cartridge
-for name in ("camera.mbr", "office.ntfs"):
-    source = "office.img" if name == "office.ntfs" else samples.unpack(name)
-    tape = f"runs/{name.partition('.')[0]}.tape"
-    create_cartridge(Path(tape), capacity_bytes=1 << 30)
-    made = sbtk.backup(source, to=f"tape:{tape}", snapshot="none", quiet_s=0.5, timeout_s=60)
+for name in ("camera", "office"):
+    tape = Path(f"runs/{name}.tape")
+    create_cartridge(tape, capacity_bytes=1 << 30)
+    made = sbtk.backup(f"{name}.img", to=f"tape:{tape}", snapshot="none", quiet_s=0.5,
+                       timeout_s=60)
     sbtk.verify(made.set_id)
 try:
     sbtk.restore("last", to="office.img")
@@ -73,7 +72,8 @@ def _make_history(root: Path, state_dir: Path) -> None:
 
 def _use_copy_of_sample(root: Path) -> None:
     """Let the notebooks work on a copy beside them: no picture shows where a checkout lies."""
-    shutil.copyfile(samples.unpack("office.ntfs"), root / "office.img")
+    for name in ("office.ntfs", "camera.mbr"):
+        shutil.copyfile(samples.unpack(name), root / f"{name.partition('.')[0]}.img")
     for path in root.glob("*.ipynb"):
         path.write_text(path.read_text().replace('\\"office.ntfs\\"', '\\"office.img\\"'))
 

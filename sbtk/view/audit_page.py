@@ -94,11 +94,18 @@ def overview(audit: Audit, stale_days: float) -> Html:
         ("Volumes", f"{len(frame)} known, {len(frame) - len(uncovered)} covered"),
         ("Not covered", ", ".join(uncovered) or "none"),
         ("Never verified", ", ".join(never) or "none"),
+        ("Sets that differ", ", ".join(differing(audit)) or "none known"),
         ("Runs", f"{len(audit.runs)} in {audit.days:g} days, {_ended_well(len(bad))}"),
         ("Sets", f"{len(audit.sets)} known"),
         ("As of", f"{_moment(time.time())} UTC"),
     ]
     return html.facts(rows, "In short")
+
+
+def differing(audit: Audit) -> list[str]:
+    """Sets whose newest verify of these runs found a difference; an older sound one proves less."""
+    newest = {run.set_id: run.status for run in audit.runs if run.verb == "verify" and run.ended_s}
+    return [set_id for set_id, status in newest.items() if status == "flawed"]
 
 
 def coverage(audit: Audit, stale_days: float) -> Html:
@@ -127,7 +134,7 @@ def history(audit: Audit, rows: int = 40) -> Html:
     ]
     columns = {
         "when": ("begun (UTC)", "time"), "verb": ("verb", "text"), "status": ("status", "text"),
-        "took": ("took", "text"), "what": ("from and to", "mono"), "message": ("message", "text"),
+        "took": ("took", "time"), "what": ("from and to", "mono"), "message": ("message", "text"),
     }  # fmt: skip
     return html.table(html.frame(found, columns), columns, rows=rows)
 
@@ -138,7 +145,7 @@ def verified(audit: Audit, rows: int = 40) -> Html:
         {
             "when": _moment(run.started_s),
             "set": run.set_id,
-            "method": "the mover" if check["method"] == "mover" else "the host",
+            "method": "mover" if check["method"] == "mover" else "host",
             "checked": "; ".join(check["checked"]),
             "not_checked": "; ".join(check["not_checked"]) or "-",
             "differ": check["mismatches"],
@@ -220,6 +227,7 @@ def outcome(audit: Audit, stale_days: float) -> dict[str, object]:
         "volumes": len(frame),
         "covered": int((frame["covered"] == "yes").sum()),
         "sets": len(audit.sets),
+        "sets_that_differ": differing(audit),
         "runs": len(audit.runs),
         "status": status,
         "bytes_by_path": path_sums(audit),

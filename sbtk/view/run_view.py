@@ -22,6 +22,7 @@ from sbtk.view.live import progress_text
 
 _EVERY_S = 0.25
 _MOST_SQUARES = 480
+_MOST_HIT = 20
 _TOKENS = """
 .sbtk-run { --page: var(--jp-layout-color0, #fff); --ink: #1b1f24; --soft: #57606a;
   --rule: #d0d7de; --panel: #f6f8fa; --mover: #0072b2; --host: #c25400; --good: #00684a;
@@ -177,9 +178,10 @@ def checks(found: list[Fields]) -> Html:
         rows += [("Not checked", sentence) for sentence in check["not_checked"]]
         differ = plural(check["mismatches"], "piece differs", "pieces differ")
         rows.append(("Result", differ if check["mismatches"] else "everything checked is equal"))
-        rows += [("Hit", name) for name in check["files"][:20]]
-        if check["files_total"] > 20:
-            rows.append(("Hit", f"and {check['files_total'] - 20} more"))
+        if check["files_total"]:
+            hit = check["files"][:_MOST_HIT]
+            more = check["files_total"] - len(hit)
+            rows.append(("Files hit", ", ".join([*hit, f"and {more} more"] if more else hit)))
     return html.facts(rows, "What was and was not checked")
 
 

@@ -176,6 +176,18 @@ def test_an_audit_page_shows_any_name(name, tmp_path):
     assert not UNSAFE.search(page.text)
 
 
+def test_a_later_verify_that_differs_is_not_hidden_by_an_older_sound_one(tmp_path):
+    def verify(set_id: str, status: str, at_s: float) -> RunRecord:
+        return RunRecord(f"r{at_s}", "verify", status, at_s, at_s + 1, set_id, "", set_id, 0, "",
+                         str(tmp_path))  # fmt: skip
+
+    runs = [verify("a", "done", 1.0), verify("b", "flawed", 2.0), verify("a", "flawed", 3.0),
+            verify("b", "done", 4.0), verify("c", "cancelled", 5.0)]  # fmt: skip
+    found = audit_page.Audit([], runs, {}, 90.0)
+    assert audit_page.differing(found) == ["a"]
+    assert "Sets that differ  a" in audit_page.overview(found, 8.0).text
+
+
 def test_globs_may_have_spaces_and_apostrophes():
     found = globs("""*.tmp "Archive 2019/*" Bob's.txt  C\\x #1""")
     assert found == ("*.tmp", "Archive 2019/*", "Bob's.txt", "C\\x", "#1")
