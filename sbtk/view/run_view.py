@@ -11,7 +11,7 @@ from functools import cache
 from html import unescape
 from importlib import resources
 
-from sbtk.events import Event, Listener, PlanMade, Progress, RunStop, ignore
+from sbtk.events import Event, Listener, PlanMade, Progress, RunStop, StageDone, ignore
 from sbtk.report import paths_picture, pictures
 from sbtk.report.run_log import Fields, RunLog
 from sbtk.report.sections import _ends as ends_of
@@ -82,6 +82,8 @@ class RunView:
         if isinstance(event, Progress):
             self.line = progress_text(event)
             return
+        if isinstance(event, StageDone):
+            self.line = ""  # what it told is over
         fields = json.loads(event.to_json())
         if self.log is None and fields["event"] == "run_start":
             self.log = RunLog(fields)
