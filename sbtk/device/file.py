@@ -69,18 +69,20 @@ class FileDevice(DeviceBase):
             DeviceReadError: the range is not all inside the device, or a read failed.
         """
         view = buffer.cast("B")
-        check_range(self, offset_bytes, len(view))
+        length_bytes = len(view)
+        if offset_bytes < 0 or offset_bytes + length_bytes > self._size_bytes:
+            check_range(self, offset_bytes, length_bytes)
         done = 0
-        while done < len(view):
+        while done < length_bytes:
             piece = view[done : done + _READ_BYTES]
             try:
                 count = os.preadv(self._fd, [piece], offset_bytes + done)
             except OSError as error:
                 raise self._read_error(
-                    offset_bytes, len(view), done, str(error.strerror)
+                    offset_bytes, length_bytes, done, str(error.strerror)
                 ) from error
             if count == 0:
-                raise self._read_error(offset_bytes, len(view), done, "the device ends there")
+                raise self._read_error(offset_bytes, length_bytes, done, "the device ends there")
             done += count
 
     def close(self) -> None:

@@ -193,7 +193,8 @@ class BlockLun(ReadOnlyLun):
         offset_bytes = self._range(lba, len(data))
         self.counters.add_write(len(data))
         with self._gate.writing():
-            self._save(offset_bytes, len(data))
+            if self._overlays:
+                self._save(offset_bytes, len(data))
             self._pwrite(offset_bytes, data)
 
     def zero_blocks(self, lba: int, blocks: int) -> None:

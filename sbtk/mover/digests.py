@@ -35,13 +35,14 @@ class SegmentDigests:
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._done: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def begin(self) -> None:
-        """A segment begins. One that was not ended before, because it failed, has no digest."""
-        self._running = blake3()
+    def begin(self, *, wanted: bool) -> None:
+        """A segment begins, and its digest is wanted or not."""
+        self._running = blake3() if wanted else None
 
     def update(self, piece: memoryview) -> None:
-        """Digest a piece of the segment; at once if it is small, else until ``settle``."""
-        self.settle()
+        """Take the next piece of the segment; if it is large, it is digested beside the copy."""
+        if self._busy or self._ended is not None:
+            self.settle()
         if self._running is None:
             return
         if len(piece) < _LARGE_BYTES:
@@ -57,7 +58,9 @@ class SegmentDigests:
         self._busy = True
 
     def end(self) -> None:
-        """The segment came to its end: its digest will be held."""
+        """The segment came to its end: its digest, if wanted, will be held."""
+        if self._running is None:
+            return
         if self._ended is not None:
             self.settle()
         self._ended, self._running = self._running, None

@@ -111,6 +111,7 @@ class Engine:
         self._planned_bytes = 0
         self._before_bytes = 0
         self._shared_disk = False
+        self._holds = False
 
     def run(self) -> None:
         """Process all segments.
@@ -168,38 +169,48 @@ class Engine:
         self._sink = item.sink
         if item.sink is not None and item.sink.transfer_bytes and waiting and not need:
             self._queues.feed(_NOTHING, item.sink)
-        digests = self._digests if seg.is_digest(segment.type_code) else None
-        if digests is not None:
-            digests.begin()
-        self._pump(item, segment, need, digests)
+        self._holds = seg.base_type(segment.type_code) in HOLD_TYPES
+        self._digests.begin(wanted=seg.is_digest(segment.type_code))
+        if need:
+            self._pump(item, need)
         source_pad = item.source is not None and item.source.pad
         self._queues.end_segment(
             cat=segment.cat, source_pad=source_pad, target_pad=target_pad, sink=item.sink
         )
         self._note_progress()
-        if digests is not None:
-            digests.end()
+        self._digests.end()
 
-    def _pump(self, item: Work, segment: Any, need: int, digests: SegmentDigests | None) -> None:
+    def _pump(self, item: Work, need: int) -> None:
         """Process ``need`` bytes: to the sink, to the digest, to the held data."""
-        holds = seg.base_type(segment.type_code) in HOLD_TYPES
-        with closing(self._processed(item, need)) as pieces:
-            for piece in pieces:
-                if digests is not None:
-                    digests.update(piece)
-                if holds:
-                    self._digests.settle()  # what is held keeps the order of the segments
-                    self._held.append(piece)
-                if item.sink is not None:
-                    self._queues.feed(piece, item.sink)
-                self._note_progress()
-                self._check_cancel()
+        if item.disk is None or self._waits(item.sink):
+            with closing(self._processed(item, need)) as pieces:
+                for piece in pieces:
+                    self._process(piece, item.sink)
+            return
+        for view in self._read(item, need):  # the same where nothing has to come first
+            self._process(view[:need], item.sink)
+            if len(view) > need:
+                self._queues.source += view[need:]
+            need -= min(need, len(view))
+
+    def _waits(self, sink: Sink | None) -> bool:
+        """Whether earlier segments left bytes that can be processed or written before any read."""
+        left = len(self._queues.destination)
+        return bool(self._queues.source) or (sink is not None and left >= sink.transfer_bytes)
+
+    def _process(self, piece: memoryview, sink: Sink | None) -> None:
+        self._digests.update(piece)
+        if self._holds:
+            self._held.append(piece)
+        if sink is not None:
+            self._queues.feed(piece, sink)
+        self._note_progress()
+        self._check_cancel()
 
     def _processed(self, item: Work, need: int) -> Generator[memoryview, None, None]:
         """Exactly ``need`` bytes: what earlier segments left first, then what is read."""
         if item.data is not None:
-            if need:
-                yield memoryview(item.data)
+            yield memoryview(item.data)
             return
         left = memoryview(self._queues.take_source(need))
         need -= len(left)

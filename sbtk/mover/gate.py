@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Condition
 
 
@@ -16,20 +16,21 @@ class WriteGate:
         self._closed = False
         self._waiters = 0  # for the last writer to leave; waking somebody costs more than a write
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[object]:
         """Hold the gate for one write, from before it is looked at until it is on the medium."""
+        return self
+
+    def __enter__(self) -> None:
         with self._changed:
             while self._closed:
                 self._changed.wait()
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                if self._waiters and not self._inside:
-                    self._changed.notify_all()
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            if self._waiters and not self._inside:
+                self._changed.notify_all()
 
     @contextmanager
     def closed(self) -> Iterator[None]:

@@ -38,6 +38,13 @@ class Queues:
         Only what is kept is copied.
         """
         rest = self.destination
+        if not rest:
+            whole = _whole(len(piece), sink)
+            if whole:
+                sink.write(piece[:whole])
+            if whole < len(piece):
+                rest += piece[whole:]
+            return
         whole = _whole(len(rest) + len(piece), sink)
         taken = max(0, whole - len(rest))
         if whole:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
 from itertools import cycle, islice
 from queue import SimpleQueue
 from resource import RUSAGE_THREAD, getrusage
 from threading import Thread
+from typing import NamedTuple
 
 from sbtk.errors import SbtkError
 from sbtk.mover.base import BlockUnit, CheckCondition
@@ -31,8 +31,7 @@ _DEPTH = 4  # one in use, one whose digest is computed, two to read into
 _FEW_SLEEPS = 3  # a read now and then sleeps for a lock or for memory
 
 
-@dataclass(frozen=True)
-class BlockChunk:
+class BlockChunk(NamedTuple):
     """One read of a disk: whole blocks, at most ``CHUNK_BYTES``."""
 
     unit: BlockUnit
@@ -70,6 +69,7 @@ class ReadAhead:
         self._ready: SimpleQueue[_Read] = SimpleQueue()
         self._head: _Read | None = None
         self._last: memoryview | None = None
+        self._turns: list[memoryview] = []
 
     def expect(self, upcoming: Iterable[BlockChunk]) -> None:
         """Announce what will be read; what was announced before is forgotten.
@@ -80,7 +80,7 @@ class ReadAhead:
         self._upcoming = iter(upcoming)
 
     def take(self, chunk: BlockChunk) -> memoryview:
-        """A buffer that begins with the chunk's bytes; ``give`` it back.
+        """A buffer that begins with the chunk's bytes; ``give`` it back before the next is taken.
 
         Raises:
             CheckCondition: the disk failed (or what else its ``read_blocks`` raises).
@@ -90,16 +90,15 @@ class ReadAhead:
             _, buffer, error = self._head
             self._head = None
             if error is not None:
-                self.give(buffer)
+                self._free.put(buffer)
                 raise error
             return buffer
         before = getrusage(RUSAGE_THREAD).ru_nvcsw if large else 0
-        buffer = self._buffers.take()
-        try:
-            chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
-        except BaseException:
-            self._buffers.give(buffer)
-            raise
+        if not self._turns:
+            self._turns = [self._buffers.take(), self._buffers.take()]
+        self._turns.reverse()
+        buffer = self._turns[0]
+        chunk.unit.read_blocks(chunk.lba, buffer[: chunk.length_bytes])
         if large:
             self._read += 1
             self._slept += getrusage(RUSAGE_THREAD).ru_nvcsw != before
@@ -107,29 +106,24 @@ class ReadAhead:
 
     def give(self, buffer: memoryview) -> None:
         """Take a buffer back; it is read into again when the next one has come back too."""
-        last, self._last = self._last, buffer
-        if last is not None:
-            self._release(last)
-
-    def _release(self, buffer: memoryview) -> None:
-        if id(buffer) in self._own:
-            self._free.put(buffer)
-        else:
-            self._buffers.give(buffer)
+        if self._thread is not None and id(buffer) in self._own:
+            last, self._last = self._last, buffer
+            if last is not None:
+                self._free.put(last)
 
     def close(self) -> None:
         """Wait for the read that is under way and drop what was read."""
         self._upcoming = None
         self._read = self._slept = 0
-        if self._last is not None:
-            self._release(self._last)
-            self._last = None
+        for buffer in self._turns:
+            self._buffers.give(buffer)
+        self._turns = []
         if self._thread is None:
             return
         self._free.put(None)
         # The thread takes what is free before it sees the end: it may read these few in vain.
         self._thread.join()
-        self._thread, self._head = None, None
+        self._thread = self._head = self._last = None
         for buffer in self._own.values():
             self._buffers.give(buffer)
         self._own = {}
@@ -202,12 +196,10 @@ def read_disk(
             buffer = ahead.take(chunk)
         except (CheckCondition, SbtkError, OSError) as error:
             raise device_failed(Origin.COPY_SOURCE, error, source.pointer) from error
-        try:
-            piece = buffer[skip : min(chunk.length_bytes, skip + left)]
-            left -= len(piece)
-            yield piece
-        finally:
-            ahead.give(buffer)
+        piece = buffer[skip : min(chunk.length_bytes, skip + left)]
+        left -= len(piece)
+        yield piece
+        ahead.give(buffer)
         skip = 0
 
 

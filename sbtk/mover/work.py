@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sbtk.mover.copy_abort import abort, field_error, out_of_range
 from sbtk.mover.endpoint import Endpoint, Resolver
@@ -21,8 +21,7 @@ from sbtk.scsi.sense import Origin
 from sbtk.transport.base import ByteView
 
 
-@dataclass(frozen=True)
-class DiskRange:
+class DiskRange(NamedTuple):
     """A byte range of a disk that a segment reads.
 
     Attributes:
@@ -36,7 +35,7 @@ class DiskRange:
     field_byte: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: a segment makes one, and that takes four times as long
 class Work:
     """One data segment.
 

@@ -8,10 +8,11 @@ and parameter page of ``sbtk.scsi``.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
 
@@ -74,10 +75,15 @@ class Layout:
         Raises:
             LocalScsiError: a value does not fit its field.
         """
-        out = bytearray(self.SIZE_BYTES)
+        codec = _codec_of(type(self))
+        try:
+            out = bytearray(codec.numbers.pack(*[getattr(self, name) for name in codec.names]))
+        except struct.error:
+            _say_which(self, codec)
+            raise
         for byte, value in self.CONSTANT:
             out[byte] |= value
-        for name, put in _putters_of(type(self)):
+        for name, put in codec.putters:
             put(out, getattr(self, name))
         return bytes(out)
 
@@ -104,8 +110,12 @@ class Layout:
                 byte_offset=base + len(data),
             )
         value = object.__new__(cls)
+        codec = _codec_of(cls)
         # Straight into the instance: a frozen dataclass sets field by field, ten times slower.
-        value.__dict__.update({name: get(data) for name, get in _getters_of(cls)})
+        fields = value.__dict__
+        fields.update(zip(codec.names, codec.numbers.unpack_from(data), strict=True))
+        for name, get in codec.getters:
+            fields[name] = get(data)
         return value
 
     @classmethod
@@ -137,16 +147,54 @@ def _bytes_of(cls: type[Layout]) -> dict[str, int]:
 
 
 _Putter = Callable[[bytearray, Any], None]
-_putters: dict[type[Layout], tuple[tuple[str, _Putter], ...]] = {}
+_Getter = Callable[[ByteView], Any]
+_NUMBERS = {1: "B", 2: "H", 4: "I", 8: "Q"}  # struct's letters by width; small ones are signed
 
 
-def _putters_of(cls: type[Layout]) -> tuple[tuple[str, _Putter], ...]:
-    """Name and writer of every field; made once a class."""
-    if cls not in _putters:
-        _putters[cls] = tuple(
-            (name, _putter(place, f"{cls.__name__}.{name}")) for name, place in _places(cls)
-        )
-    return _putters[cls]
+class _Codec(NamedTuple):
+    """How a class is read and written: most numbers at once, the other fields one by one."""
+
+    numbers: struct.Struct
+    names: tuple[str, ...]
+    getters: tuple[tuple[str, _Getter], ...]
+    putters: tuple[tuple[str, _Putter], ...]
+
+
+_codecs: dict[type[Layout], _Codec] = {}
+
+
+def _codec_of(cls: type[Layout]) -> _Codec:
+    """Made once a class."""
+    if cls not in _codecs:
+        _codecs[cls] = _codec(cls)
+    return _codecs[cls]
+
+
+def _codec(cls: type[Layout]) -> _Codec:
+    form, end, numbers, others = ">", 0, [], []
+    for name, place in sorted(_places(cls), key=lambda item: item[1].byte):
+        letter = _NUMBERS.get(place.width, "") if isinstance(place, UInt) else ""
+        if letter and place.byte >= end:
+            signed = isinstance(place, UInt) and place.signed
+            form += f"{place.byte - end}x{letter.lower() if signed else letter}"
+            end = place.byte + struct.calcsize(letter)
+            numbers.append(name)
+        else:
+            others.append((name, place))
+    return _Codec(
+        struct.Struct(f"{form}{cls.SIZE_BYTES - end}x"),
+        tuple(numbers),
+        tuple((name, _getter(place)) for name, place in others),
+        tuple((name, _putter(place, f"{cls.__name__}.{name}")) for name, place in others),
+    )
+
+
+def _say_which(value: Layout, codec: _Codec) -> None:
+    """Raise for the number of ``value`` that does not fit its field."""
+    for name, place in _places(type(value)):
+        if name in codec.names and isinstance(place, UInt):
+            put = _number_putter(place, f"{type(value).__name__}.{name}")
+            put(bytearray(value.SIZE_BYTES), getattr(value, name))
 
 
 def _putter(place: _Place, name: str) -> _Putter:
@@ -194,16 +242,6 @@ def _number_putter(place: UInt, name: str) -> _Putter:
             raise LocalScsiError(f"{name}: {value} does not fit {width} bytes") from error
 
     return put
-
-
-_getters: dict[type[Layout], tuple[tuple[str, Callable[[ByteView], Any]], ...]] = {}
-
-
-def _getters_of(cls: type[Layout]) -> tuple[tuple[str, Callable[[ByteView], Any]], ...]:
-    """Name and reader of every field; made once a class."""
-    if cls not in _getters:
-        _getters[cls] = tuple((name, _getter(place)) for name, place in _places(cls))
-    return _getters[cls]
 
 
 def _getter(place: _Place) -> Callable[[ByteView], Any]:
