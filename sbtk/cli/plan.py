@@ -29,7 +29,7 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import printable, show
 from sbtk.cli.progress import reporter
-from sbtk.errors import DeviceWriteError, LocationNotFoundError, PlanError, UsageError
+from sbtk.errors import DeviceWriteError, PlanError, UsageError
 from sbtk.events import Listener
 from sbtk.plan import summary
 from sbtk.plan.api import plan_backup
@@ -171,7 +171,7 @@ def _calibration(path: Path | None) -> Calibration:
         return Calibration()
     try:
         if not path.is_file():  # a pipe would keep us waiting
-            raise LocationNotFoundError(f"{path} is no file", hint=_CALIBRATION_HINT)
+            raise PlanError(f"{path}: the calibration is no file", hint=_CALIBRATION_HINT)
         return Calibration.from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(

@@ -24,8 +24,12 @@ def match(paths: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     return pc.match_substring_regex(paths, to_regex(pattern), ignore_case=True)
 
 
-def to_regex(pattern: str) -> str:
+def to_regex(pattern: str, *, below: bool = False) -> str:
     """The regular expression (RE2) that finds a match of the glob in a path.
+
+    Args:
+        pattern: the glob.
+        below: a folder that it matches stands for all that is in it, too.
 
     Raises:
         UsageError: the pattern is empty, or has a set that is not closed or runs backwards.
@@ -42,6 +46,8 @@ def to_regex(pattern: str) -> str:
     while at < len(plain):
         part, at = _token(plain, at)
         parts.append(part)
+    if below:
+        parts.append("(?:/.*)?")
     expression = rf"{'^' if whole else '(?:^|/)'}(?s:{''.join(parts)})$"
     try:
         pc.match_substring_regex(pa.scalar(""), expression)

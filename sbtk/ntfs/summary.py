@@ -106,7 +106,7 @@ def summarise(tables: Tables, *, top: int = 5) -> Summary:
         files=int(np.count_nonzero(plain)),
         folders=int(np.count_nonzero(~own & folder)),
         own_files=int(np.count_nonzero(own)),
-        data_bytes=int(size_bytes[plain].sum()),
+        data_bytes=_total(size_bytes[plain]),
         named_streams=_count_named_streams(tables, record[own]),
         resident_files=count("resident"),
         compressed_files=count("compressed"),
@@ -119,6 +119,11 @@ def summarise(tables: Tables, *, top: int = 5) -> Summary:
         most_fragmented=_top(files, np.where(plain, extents, 0), top, above=1),
         findings=_count_findings(tables.findings),
     )
+
+
+def _total(sizes: npt.NDArray[np.int64]) -> int:
+    """Their exact sum: a few sparse files, or sizes that lie, are more than 64 bits hold."""
+    return (int((sizes >> 32).sum()) << 32) + int((sizes & 0xFFFFFFFF).sum())
 
 
 def _below_own_folder(files: pa.Table) -> npt.NDArray[np.bool_]:

@@ -6,8 +6,6 @@ one saves, and each disagreement is a finding.
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,16 +18,16 @@ from sbtk.errors import PlanError
 from sbtk.events import Finding
 from sbtk.extents import runs
 from sbtk.extents.runs import Runs
+from sbtk.ntfs import globs
 from sbtk.ntfs.bitmap import bitmap_runs
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Int64Array, Ranges
 
-PAGING_FILES = ("pagefile.sys", "hiberfil.sys", "swapfile.sys")
+PAGING_FILES = ("/pagefile.sys", "/hiberfil.sys", "/swapfile.sys")  # in the root only
 """Files that Windows makes anew; they are restored as holes unless they are asked for."""
 
 DATA = 0x80  # $DATA
 FIRST_USER_RECORD = 24
-_OUT_OF_LIMITS = "selected-outside"
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,7 @@ def select(
 
     Raises:
         PlanError: the scan has no content (a bare $MFT), or an include glob matches nothing.
+        UsageError: a glob is none.
     """
     if tables.volume.bare_mft or not geometry.cluster_bytes:
         raise PlanError(
@@ -158,25 +157,23 @@ def _left_out(files: pa.Table, choice: Choice) -> NDArray[np.bool_] | None:
     return left_out if left_out.any() else None
 
 
-def _matches(paths: pa.ChunkedArray, globs: Sequence[str]) -> NDArray[np.bool_]:
+def _matches(paths: pa.ChunkedArray, patterns: Sequence[str]) -> NDArray[np.bool_]:
     found = np.zeros(len(paths), np.bool_)
-    for glob in globs:
-        pattern = glob_pattern(glob)
-        hits = pa.compute.match_substring_regex(paths, pattern, ignore_case=True)
+    for pattern in patterns:
+        hits = pa.compute.match_substring_regex(paths, glob_pattern(pattern), ignore_case=True)
         found |= pa.compute.fill_null(hits, False).to_numpy(zero_copy_only=False)
     return found
 
 
 def glob_pattern(glob: str) -> str:
-    r"""A glob over paths as a regular expression that Arrow (RE2) takes.
+    """A glob as ``sbtk files`` takes it (sbtk.ntfs.globs), as a regular expression for Arrow.
 
-    ``*`` matches within and across folders, as in fnmatch; a folder's name matches all below it;
-    ``/`` and ``\\`` both part folders; case does not matter.
+    A folder that it matches stands for all that is in it.
+
+    Raises:
+        UsageError: the glob is none.
     """
-    cleaned = glob.replace("\\", "/").strip("/")
-    body = fnmatch.translate(cleaned)
-    body = re.sub(r"^\(\?s:(.*)\)\\[Zz]$", r"\1", body, flags=re.DOTALL)
-    return f"(?s)^(?:{body})(?:/.*)?$"
+    return globs.to_regex(glob, below=True)
 
 
 def _without(used: Runs, tables: Tables, left_out: NDArray[np.bool_], total_clusters: int) -> Runs:

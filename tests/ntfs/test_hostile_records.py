@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from sbtk.ntfs.summary import summarise
 from tests import memory
 from tests.ntfs import builder as b
 from tests.ntfs.conftest import Scanner
@@ -78,6 +79,16 @@ RECORDS = {
     "initialised behind data": (b.patched(HONEST, DATA_AT + 56, u64(1 << 62)), "attribute-sizes"),
     "compression unit FFh": (b.patched(HONEST, DATA_AT + 34, b"\xff"), "attribute-sizes"),
     "run header FFh": (b.patched(HONEST, DATA_AT + 64, b"\xff"), "run-list"),
+    "run of 9 length bytes": (
+        b.plain_file(
+            BAD, "bad", b.nonresident(b.DATA, b"\x19\x01" + bytes(8) + b"\x05", highest_vcn=0)
+        ), "run-list",
+    ),
+    "run of 9 offset bytes": (
+        b.plain_file(
+            BAD, "bad", b.nonresident(b.DATA, b"\x91\x01\x05" + bytes(8), highest_vcn=0)
+        ), "run-list",
+    ),
     "run of 0 length bytes": (b.patched(HONEST, DATA_AT + 64, b"\x10"), "run-list"),
     "run of 0 clusters": (b.patched(HONEST, DATA_AT + 65, b"\0"), "run-list"),
     "run of negative length": (b.patched(HONEST, DATA_AT + 65, b"\xff"), "run-list"),
@@ -225,6 +236,14 @@ def test_sparse_file_larger_than_the_volume_is_legal(scan_volume: Scanner) -> No
     tables = scan_volume(b.TinyVolume().put(BAD, b.plain_file(BAD, "bad", data)))
     assert findings(tables) == []
     assert file(tables, BAD)["size_bytes"] == ((1 << 40) + 1) * 4096
+
+
+def test_sizes_that_64_bits_cannot_add_up_are_added_up(scan_volume: Scanner) -> None:
+    volume, hole = b.TinyVolume(), (1 << 51) - 1
+    for number in (BAD, GOOD):
+        data = b.nonresident(b.DATA, [(None, hole)], flags=0x8000)
+        volume.put(number, b.plain_file(number, f"sparse {number}", data))
+    assert summarise(scan_volume(volume)).data_bytes == 2 * 4096 * hole
 
 
 def test_double_owners_and_runs_past_the_end_stay_in_the_table(scan_volume: Scanner) -> None:

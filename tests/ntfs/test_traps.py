@@ -119,7 +119,9 @@ def spread_file() -> b.TinyVolume:
     first = b.nonresident(b.DATA, [(100, 4)], data_bytes=50_000, allocated_bytes=57_344)
     # The sizes of later pieces are lies: they mean nothing there.
     second = b.nonresident(b.DATA, [(120, 6)], lowest_vcn=4, data_bytes=1, allocated_bytes=1)
-    third = b.nonresident(b.DATA, [(110, 4)], lowest_vcn=10, data_bytes=2, allocated_bytes=2)
+    third = b.nonresident(
+        b.DATA, [(110, 4)], lowest_vcn=10, data_bytes=2, allocated_bytes=2, initialized_bytes=9
+    )
     volume = b.TinyVolume()
     volume.put(BASE, b.plain_file(BASE, "first", b.resident(b.LIST, entries)))
     volume.put(30, b.record(30, [first], base=BASE, base_sequence=1))

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -501,8 +503,27 @@ def test_globs(office, pattern, count):
     assert globs.match(office.files["path"], pattern).to_numpy().sum() == count
 
 
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("Projects", ["Projects", "projects/a/x.doc", "old/Projects/y"]),
+        ("/Projects", ["Projects", "projects/a/x.doc"]),
+        ("Projects/*", ["projects/a/x.doc"]),
+        ("*o*/**/*.doc", ["projects/a/x.doc"]),
+        ("*.doc", ["projects/a/x.doc"]),
+    ],
+)
+def test_a_folder_may_stand_for_what_is_in_it(pattern, paths):
+    known = pa.array(["Projects", "projects/a/x.doc", "old/Projects/y", "Projects2/z"])
+    found = pc.match_substring_regex(known, globs.to_regex(pattern, below=True), ignore_case=True)
+    assert known.filter(found).to_pylist() == paths
+
+
 @given(st.text(alphabet="a.*?[]!^$(){}|+\\-/é", min_size=1, max_size=12))
 def test_any_glob_compiles_or_is_refused(pattern):
     volume, _ = sample("office.ntfs")
     with contextlib.suppress(UsageError):
-        assert len(globs.match(volume.files["path"][:3], pattern)) == 3
+        found = globs.match(volume.files["path"][:3], pattern).to_pylist()
+        below = globs.to_regex(pattern, below=True)
+        also = pc.match_substring_regex(volume.files["path"][:3], below, ignore_case=True)
+        assert all(more or not one for one, more in zip(found, also.to_pylist(), strict=True))
