@@ -89,11 +89,9 @@ ATTRIBUTE_SPARSE = 0x8000
 # $FILE_NAME value: parent reference, four times, allocated and data bytes, attributes, EA/reparse,
 # name characters, namespace; then the name in UTF-16.
 FILE_NAME = struct.Struct("<QQQQQQQIIBB")
-FILE_NAME_BYTES = 0x42
 
 # $STANDARD_INFORMATION value: created, modified, changed, accessed (100 ns since 1601), attributes.
 STANDARD_INFORMATION = struct.Struct("<QQQQI")
-STANDARD_INFORMATION_MIN_BYTES = 0x24
 
 # $ATTRIBUTE_LIST entry: type, entry bytes, name characters, name offset, lowest VCN, reference,
 # instance; then the name in UTF-16.

@@ -41,7 +41,6 @@ COMMAND_BYTES = 256 << 20
 """Most bytes a command moves: what a killed job does again, and how often it tells progress."""
 PIECE_BYTES = 1 << 20
 """Most bytes under one digest: a flipped byte is narrowed down to the files in so much."""
-PART_LENGTH = {BLOCK_TO_BLOCK: 28, BLOCK_OFFSET_TO_BLOCK: 32}
 _MAX_TRANSFER = (1 << 24) - 1
 _LEAST_ROOM = 96  # discard, locate, discard, read: one restore from tape
 

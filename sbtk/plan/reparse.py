@@ -22,7 +22,6 @@ DEDUP = 0x80000013
 
 _HEAD = struct.Struct("<IHH")  # tag, data length, reserved
 _NAMES = struct.Struct("<HHHH")  # substitute offset and length, print offset and length
-_RELATIVE = 1
 
 
 @dataclass(frozen=True)

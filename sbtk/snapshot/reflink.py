@@ -66,8 +66,9 @@ class ReflinkProvider(SnapshotProvider):
 
     def plan(self, snapshot_id: str) -> dict[str, str | list[str]]:
         """The path of the clone."""
-        name = f".{Path(self.request.path).name[:180]}{_MARK}{snapshot_id}"
-        return {"path": str(self._folder() / name)}
+        # A name has 255 bytes at most, and 180 characters may have more.
+        stem = os.fsencode(Path(self.request.path).name)[:180].decode(errors="ignore")
+        return {"path": str(self._folder() / f".{stem}{_MARK}{snapshot_id}")}
 
     def make(self, record: Record) -> Snapshot:
         """Clone the file."""

@@ -16,6 +16,7 @@ from sbtk.mover.block_lun import BlockLun
 from sbtk.snapshot import records, registry
 from sbtk.snapshot.base import SnapshotRequest
 from sbtk.snapshot.commands import fill
+from sbtk.snapshot.reflink import ReflinkProvider
 from sbtk.snapshot.registry import choose, provider_class, provider_names
 from sbtk.snapshot.vss import create_script, delete_script
 from tests.loopfs import loop_device, loop_fs, run
@@ -75,6 +76,14 @@ def test_auto_says_what_to_do_where_nothing_fits():
 
 
 # -- reflink -----------------------------------------------------------------------------------
+
+
+def test_the_name_of_a_clone_fits_a_file_system_whatever_the_image_is_called(tmp_path):
+    image = tmp_path / f"{'あ' * 80}.img"
+    image.write_bytes(b"")
+    plan = ReflinkProvider(SnapshotRequest(str(image), str(image))).plan(records.new_id())
+    Path(plan["path"]).write_bytes(b"")
+    assert len(os.listdir(tmp_path)) == 2
 
 
 @pytest.mark.root
