@@ -119,6 +119,15 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
         )
     except BrokenPipeError:
         _leave_quietly()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(
+            SbtkError(
+                f"{where}{error.strerror or error}",
+                hint="Check room and rights there; --debug shows what was being done",
+            ),
+            words,
+        )
     except SystemExit as stop:
         # Click sees some broken pipes first, and would end with the code of findings.
         if not isinstance(stop.__context__, BrokenPipeError):

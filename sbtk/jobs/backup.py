@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from sbtk.jobs.journal import Journal
 from sbtk.jobs.policy import Health, OnError, check_health, look_at_source
 from sbtk.jobs.results import JobResult
 from sbtk.jobs.run import Run, absolute, boot_id, run_of
-from sbtk.jobs.same_disk import refuse_source
+from sbtk.jobs.same_disk import only_writer, refuse_source
 from sbtk.jobs.session import End, Session, create_disk, open_session, without_partition
 from sbtk.jobs.source_state import state_of
 from sbtk.jobs.targets import Prepared, check_target, prepare
@@ -147,8 +147,9 @@ class _Backup:
         source, to = without_partition(self.source), without_partition(self.to)
         refuse_source(to, source, "is the source itself")
         run.figures.metadata_bytes += look_at_source(self.source, options.health)
-        check_target(self.to, options.layout, options.yes)
         with ExitStack() as stack:
+            stack.enter_context(only_writer(to))
+            check_target(self.to, options.layout, options.yes)
             with run.stage("view"):
                 view = stack.enter_context(
                     static_view(
@@ -175,18 +176,21 @@ class _Backup:
             volume = Volume(opened, emit=run.emit)
             info = volume.tables.volume
         health = check_health(info, options.health, run.emit)
-        if options.layout == "mirror":
-            create_disk(without_partition(self.to), disk.size_bytes)
+        to = without_partition(self.to)
+        made = options.layout == "mirror" and create_disk(to, disk.size_bytes)
         remote = view.device is None and parse(view.location).kind in ("iscsi", "sg")
         ends = [
             End(without_partition(view.location)) if remote
             else End(without_partition(self.source), device=_Kept(disk.inner),
                      designator=getattr(view.device, "designator", None)),
-            End(without_partition(self.to), writable=True),
+            End(to, writable=True),
         ]  # fmt: skip
         profile = options.limits
         given = profile_limits(profile) if isinstance(profile, str) else profile
-        with open_session(ends, profile=given, emit=run.emit) as session:
+        with (
+            only_writer(to) if made else nullcontext(),
+            open_session(ends, profile=given, emit=run.emit) as session,
+        ):
             prepared = prepare(session.units[1], self.to, options.layout, options.yes)
             facts = self._facts(view, volume, health)
             with run.stage("plan"):

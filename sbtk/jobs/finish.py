@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sbtk.archive.closing import closing_bytes
 from sbtk.archive.manifest import Manifest
-from sbtk.errors import CheckConditionError, MediumFullError
+from sbtk.errors import CatalogError, CheckConditionError, MediumFullError
 from sbtk.jobs.failures import reason_of
 from sbtk.jobs.medium import ALIGN_BYTES, SET_ID_FACT, Place
 from sbtk.jobs.units import Disk, Tape
@@ -75,7 +75,21 @@ def finish(run: Run, archive: Disk | Tape, done: Done, facts: Facts, tables: Tab
                 ) from error
             raise
     with run.stage("catalog"):
-        _record(run, plan, facts, rows, content, tables, flawed=bool(done.flaws))
+        try:
+            _record(run, plan, facts, rows, content, tables, flawed=bool(done.flaws))
+        except CatalogError as error:
+            raise _not_in_catalog(plan, facts, error) from error
+
+
+def _not_in_catalog(plan: Plan, facts: Facts, error: CatalogError) -> CatalogError:
+    if plan.layout == "mirror":
+        hint = "Mirror it again: only the catalog knows a mirror's digests"
+    else:
+        hint = f"When that is mended: sbtk catalog rebuild {facts.location}"
+    return CatalogError(
+        f"set {facts.set_id} is whole on {facts.location} and not in the catalog: {error}",
+        hint=hint,
+    )
 
 
 def _close(archive: Disk | Tape, plan: Plan, content: bytes) -> int:

@@ -8,8 +8,10 @@ first list that has not ended, and leaves out those behind it that have.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +25,18 @@ from sbtk.plan.store import from_bytes, to_bytes
 PLAN_NAME, JOB_NAME, LISTS_NAME, DIGESTS_NAME = (
     "plan.sbtkplan", "job.json", "lists.jsonl", "digests.bin",
 )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """What goes wrong with a write is the job's error: it does not go on without its journal."""
+    try:
+        yield
+    except OSError as error:
+        raise JobError(
+            f"the journal of the run cannot be written in {folder}: {error.strerror or error}",
+            hint="Make room there, or set SBTK_STATE_DIR to another folder; there is no set",
+        ) from error
 
 
 class Journal:
@@ -51,19 +65,16 @@ class Journal:
         Raises:
             JobError: the folder cannot be written.
         """
-        try:
-            for name, content in (
-                (PLAN_NAME, to_bytes(plan)),
-                (JOB_NAME, json.dumps(job, indent=1, default=str).encode()),
-                (DIGESTS_NAME, b""),
-                (LISTS_NAME, b""),
-            ):
-                with (folder / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-        except OSError as error:
-            raise JobError(f"the journal cannot be written: {error.strerror}") from error
+        for name, content in (
+            (PLAN_NAME, to_bytes(plan)),
+            (JOB_NAME, json.dumps(job, indent=1, default=str).encode()),
+            (DIGESTS_NAME, b""),
+            (LISTS_NAME, b""),
+        ):
+            with _written(folder), (folder / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
         return cls(folder, job, plan, set())
 
     @classmethod
@@ -101,7 +112,7 @@ class Journal:
     def ended(self, command: int, first_segment: int, digests: NDArray[np.uint8]) -> None:
         """Note that a list ended well, and its digests: (segments, 32), zeros where none."""
         if digests.size and digests.any():
-            with (self._folder / DIGESTS_NAME).open("r+b") as file:
+            with _written(self._folder), (self._folder / DIGESTS_NAME).open("r+b") as file:
                 file.seek(first_segment * DIGEST_BYTES)
                 file.write(digests.tobytes())
         self._line({"ended": command})
@@ -122,13 +133,15 @@ class Journal:
         """
         self.close()
         ended = "".join(json.dumps({"ended": item}) + "\n" for item in range(first_open))
-        (self._folder / LISTS_NAME).write_text(ended)
+        with _written(self._folder):
+            (self._folder / LISTS_NAME).write_text(ended)
         self.ended_lists = set(range(first_open))
         self.first_open = first_open
         for name, content in ((PLAN_NAME, to_bytes(plan)), (DIGESTS_NAME, digests.tobytes())):
             temporary = self._folder / f"{name}.new"
-            temporary.write_bytes(content)
-            temporary.replace(self._folder / name)
+            with _written(self._folder):
+                temporary.write_bytes(content)
+                temporary.replace(self._folder / name)
         self.plan = plan
 
     def digests(self) -> NDArray[np.uint8]:
@@ -142,12 +155,14 @@ class Journal:
     def close(self) -> None:
         """Close its files; the journal stays."""
         if self._lists is not None:
-            self._lists.close()
+            with contextlib.suppress(OSError):  # what could not be written was told when it failed
+                self._lists.close()
             self._lists = None
 
     def _line(self, values: dict[str, int]) -> None:
         # Not synchronised with the disk: what a power failure takes away is copied once more.
-        if self._lists is None:
-            self._lists = (self._folder / LISTS_NAME).open("a")
-        self._lists.write(json.dumps(values) + "\n")
-        self._lists.flush()
+        with _written(self._folder):
+            if self._lists is None:
+                self._lists = (self._folder / LISTS_NAME).open("a")
+            self._lists.write(json.dumps(values) + "\n")
+            self._lists.flush()

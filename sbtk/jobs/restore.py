@@ -22,7 +22,7 @@ from sbtk.jobs.journal import Journal
 from sbtk.jobs.policy import confirm_overwrite, what_is_on
 from sbtk.jobs.results import CheckedResult
 from sbtk.jobs.run import Run, absolute, boot_id, run_of
-from sbtk.jobs.same_disk import refuse_mounted, refuse_source
+from sbtk.jobs.same_disk import only_writer, refuse_mounted, refuse_source
 from sbtk.jobs.session import End, Session, create_disk, open_session, without_partition
 from sbtk.jobs.sets import KnownSet, find_set, require_disk
 from sbtk.jobs.units import Disk
@@ -85,7 +85,10 @@ def restore(
         profile = profile_limits(limits) if isinstance(limits, str) else limits
         ends = [End(whole, writable=True), End(medium)]
         try:
-            with open_session(ends, profile=profile, emit=run.emit) as session:
+            with (
+                only_writer(whole),
+                open_session(ends, profile=profile, emit=run.emit) as session,
+            ):
                 job = _Restore(run, known, session, target, tuple(files), in_place, yes)
                 checks = job.carry_out(check_digests)
         except SbtkError:

@@ -21,6 +21,7 @@ from sbtk.jobs.policy import OnError
 from sbtk.jobs.restore import carry_on
 from sbtk.jobs.results import JobResult
 from sbtk.jobs.run import Run, boot_id, run_of
+from sbtk.jobs.same_disk import only_writer
 from sbtk.jobs.session import End, open_session, without_partition
 from sbtk.jobs.sets import find_set, require_disk
 from sbtk.jobs.source_state import state_of
@@ -90,7 +91,10 @@ def _backup(run: Run, journal: Journal) -> None:
         tables = volume.tables
         run.figures.metadata_bytes += disk.read_bytes
         ends = [End(without_partition(view)), End(without_partition(to), writable=True)]
-        with open_session(ends, profile=_profile(job), emit=run.emit) as session:
+        with (
+            only_writer(without_partition(to)),
+            open_session(ends, profile=_profile(job), emit=run.emit) as session,
+        ):
             archive = session.units[1]
             _require_begun(journal, archive, place, run)
             run.emit(plan_event(journal.plan, Calibration(), tables))
@@ -194,7 +198,10 @@ def _restore(run: Run, journal: Journal) -> None:
     known = find_set(run.set_id)
     target, medium = str(job["to"]), str(job["location"])
     ends = [End(without_partition(target), writable=True), End(medium)]
-    with open_session(ends, emit=run.emit) as session:
+    with (
+        only_writer(without_partition(target)),
+        open_session(ends, emit=run.emit) as session,
+    ):
         disk, archive = require_disk(session.units[0], target), session.units[1]
         try:
             known.require_medium(archive)

@@ -85,7 +85,8 @@ class Run:
     def close(self) -> None:
         """Close the file of its events."""
         if self._events is not None:
-            self._events.close()
+            with contextlib.suppress(OSError):
+                self._events.close()
             self._events = None
 
     def emit(self, event: Event) -> None:
@@ -93,18 +94,31 @@ class Run:
 
         Raises:
             CancelledError: the run was cancelled while it waited or scanned.
+            JobError: the run's folder cannot be written to.
         """
         if not isinstance(event, Progress):
-            if self._events is None:
-                self._events = (self.folder / EVENTS_NAME).open(
-                    "a", encoding="utf-8", errors="surrogatepass", buffering=1
-                )
-            self._events.write(event.to_json() + "\n")
+            self._write(event)
         if isinstance(event, PlanMade):
             self.figures.predicted_s = event.predicted_s
         self.listener(event)
         if isinstance(event, (Progress, QuietSample)):
             self.control.check()
+
+    def _write(self, event: Event) -> None:
+        try:
+            if self._events is None:
+                self._events = (self.folder / EVENTS_NAME).open(
+                    "a", encoding="utf-8", errors="surrogatepass", buffering=1
+                )
+            self._events.write(event.to_json() + "\n")
+        except OSError as error:
+            if isinstance(event, RunStop):
+                return  # the end of a run is told to its listener and the catalog all the same
+            raise JobError(
+                f"the events of the run cannot be written in {self.folder}: "
+                f"{error.strerror or error}",
+                hint="Make room there, or set SBTK_STATE_DIR to another folder",
+            ) from error
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sbtk.device.location import parse
 from sbtk.errors import TargetError
 from sbtk.quiesce.mounts import above
+
+_TRIES, _PAUSE_S = 10, 0.05
 
 
 def refuse_source(target: str, source: str, what: str) -> None:
@@ -43,6 +49,42 @@ def refuse_mounted(target: str) -> None:
         raise TargetError(
             f"{target} is mounted at {mounts[0].path}", hint="Unmount it, or choose another target"
         )
+
+
+@contextlib.contextmanager
+def only_writer(target: str) -> Iterator[None]:
+    """Keep other jobs of this host from writing to a disk while the body runs.
+
+    A lock on the file or device itself (flock), as udev and systemd respect it; a cartridge has one
+    of its own, and a disk elsewhere has none.
+
+    Raises:
+        TargetError: another job writes to it.
+    """
+    path = _path(target)
+    if path is None or parse(target).kind != "path" or path.is_dir():
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor, target)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, target: str) -> None:
+    for left in range(_TRIES, -1, -1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not left:
+                raise TargetError(
+                    f"another job is writing to {target}", hint="Wait until it has ended"
+                ) from error
+            time.sleep(_PAUSE_S)  # udev looks at a device for a moment when one has closed it
+        else:
+            return
 
 
 def _path(location: str) -> Path | None:

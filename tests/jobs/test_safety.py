@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import sbtk
+from sbtk.catalog.rebuild import rebuild
+from sbtk.catalog.store import Catalog
 from sbtk.device.file import FileDevice
 from sbtk.errors import (
     ArchiveError,
     CancelledError,
+    CatalogError,
     DeviceReadError,
+    JobError,
     LocationNotFoundError,
     MediumFullError,
     NotConfirmedError,
@@ -24,7 +30,7 @@ from sbtk.errors import (
     TargetError,
     VolumeUnfitError,
 )
-from sbtk.events import Event, Finding, ListDone, QuietSample
+from sbtk.events import Event, Finding, ListDone, PlanMade, QuietSample
 from sbtk.jobs.control import Control
 from sbtk.jobs.medium import find_sets
 from sbtk.jobs.session import open_medium
@@ -33,7 +39,7 @@ from sbtk.ntfs.layout import AttributeType, SystemRecord
 from tests.corpus import volume
 from tests.hostile.surgery import Patient, attribute, value_place
 from tests.jobs.jobs import MIB, back_up, disk, tape
-from tests.loopfs import loop_device, loop_fs
+from tests.loopfs import loop_device, loop_fs, mounted
 
 
 def sets_on(location: str) -> list[tuple[str, bool]]:
@@ -42,8 +48,6 @@ def sets_on(location: str) -> list[tuple[str, bool]]:
 
 
 def catalog_sets() -> list:
-    from sbtk.catalog.store import Catalog
-
     with Catalog.open() as catalog:
         return catalog.sets()
 
@@ -243,6 +247,62 @@ def test_what_is_mounted_is_no_target(tmp_path):
                 attempt()
             assert str(held.path) in one_line(caught.value)
         assert source.read_bytes() == volume("tiny").image.read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["image", "mirror"])
+def test_two_jobs_do_not_write_to_one_target(layout, tmp_path):
+    """The second is refused while the first copies, and the first does not notice."""
+    to = disk(tmp_path)
+    other = back_up(volume("tiny").image, tape(tmp_path))
+    refused: list[TargetError] = []
+
+    def meanwhile(event):
+        if isinstance(event, PlanMade) and not refused:
+            for attempt in (
+                lambda: back_up(volume("tiny").image, to, layout=layout, yes="archive.img"),
+                lambda: sbtk.restore(other.set_id, to=to, yes="archive.img"),
+            ):
+                with pytest.raises(TargetError, match="another job is writing") as caught:
+                    attempt()
+                one_line(caught.value)
+                refused.append(caught.value)
+
+    made = back_up(volume("tiny").image, to, layout=layout, emit=meanwhile)
+    assert len(refused) == 2
+    assert sbtk.verify(made.set_id).sound
+    assert made.set_id != back_up(volume("tiny").image, to, layout=layout, yes="archive.img").set_id
+
+
+def test_a_state_folder_that_fills_up_ends_the_job_in_one_line(tmp_path, monkeypatch):
+    """The journal and the events cannot be written any more: no set, no traceback."""
+    state, to = tmp_path / "state", disk(tmp_path)
+    state.mkdir()
+    words = [sys.executable, "-m", "sbtk", "backup", volume("tiny").image, "--to", to,
+             "--snapshot", "none", "--quiet-s", "0.01", "--progress", "none"]  # fmt: skip
+    with mounted("tmpfs", state, "-t", "tmpfs", "-o", "size=64k"):
+        done = subprocess.run(words, capture_output=True, text=True, check=False,
+                              env=os.environ | {"SBTK_STATE_DIR": str(state)})  # fmt: skip
+    assert done.returncode == JobError.exit_code, done.stderr
+    lines = done.stderr.splitlines()
+    assert any("No space left" in line and "SBTK_STATE_DIR" in line for line in lines)
+    assert all(line.startswith("sbtk: ") for line in lines)
+    assert [complete for _, complete in sets_on(to)] in ([], [False])
+
+
+def test_a_catalog_that_cannot_be_written_tells_that_the_set_is_whole(tmp_path, monkeypatch):
+    to = disk(tmp_path)
+
+    def fails(self, record, digests, tables=None):
+        raise CatalogError("database or disk is full", hint="Make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "record_set", fails)
+        with pytest.raises(CatalogError, match="is whole on") as caught:
+            back_up(volume("tiny").image, to)
+    assert f"sbtk catalog rebuild {to}" in one_line(caught.value)
+    with Catalog.open() as catalog:
+        (entry,) = rebuild(to, catalog)
+    assert sbtk.verify(entry.record.set_id).sound
 
 
 def test_a_tape_that_fills_up(tmp_path):
