@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from sbtk.errors import QuietTimeoutError
+from sbtk.errors import QuietTimeoutError, SourceChangedError
 from sbtk.events import Flushed, Listener, Progress, QuietSample, QuietTransition
 from sbtk.quiesce.activity import ActivitySource
 from sbtk.quiesce.flush import Flush
@@ -122,8 +122,21 @@ class QuietWait:
         return self.window.state is State.HELD
 
     def stands_still(self) -> bool:
-        """Whether the counter still stands where the window left it; held-back writes included."""
-        self._flush(self._repeating)
+        """Whether the counter still stands where the window left it; held-back writes included.
+
+        The wait is long over, so the flush has all of its time again.
+
+        Raises:
+            SourceChangedError: it cannot be told, because held-back writes do not get down.
+        """
+        try:
+            self._flush(self._repeating, timeout_s=self.window.timeout_s)
+        except QuietTimeoutError as error:
+            raise SourceChangedError(
+                f"whether {self._target} was written to meanwhile cannot be told: its caches were "
+                f"not flushed within {format_seconds(self.window.timeout_s)}",
+                hint="Stop what writes to this host's disks and start again, or use a snapshot",
+            ) from error
         reading = self._source.read()
         return reading.counter == self.window.counter and not reading.in_flight
 
@@ -145,10 +158,10 @@ class QuietWait:
         until_s = min(now_s + self._poll_s, self.window.due_s, self.window.deadline_s)
         self._clock.sleep(max(until_s - now_s, _SHORTEST_SLEEP_S))
 
-    def _flush(self, flushes: Sequence[Flush]) -> None:
+    def _flush(self, flushes: Sequence[Flush], *, timeout_s: float = 0.0) -> None:
         for flush in flushes:
             began_s = self._clock.now_s()
-            flush.run(max(self.window.deadline_s - began_s, self.window.quiet_s))
+            flush.run(max(self.window.deadline_s - began_s, self.window.quiet_s, timeout_s))
             ended_s = self._clock.now_s()
             took_s = ended_s - began_s
             self._emit(Flushed(target=flush.name, took_s=took_s))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbtk.errors import QuietTimeoutError
+from sbtk.errors import QuietTimeoutError, SourceChangedError
 from sbtk.events import Flushed, Progress, QuietSample, QuietTransition
 from sbtk.quiesce.wait import QuietWait
 from sbtk.quiesce.window import State
@@ -180,3 +180,29 @@ def test_wait_ends_in_named_states_only():
     wait = wait_for(clock, ScriptedSource(clock, lambda s: 0))
     wait.until_quiet()
     assert wait.window.state is State.QUIET
+
+
+class SlowFlush:
+    """A flush that takes ``took_s``, and fails where it is given less."""
+
+    name, repeats = "cache", True
+
+    def __init__(self, took_s: float):
+        self.took_s = took_s
+
+    def run(self, timeout_s: float) -> None:
+        if timeout_s < self.took_s:
+            raise QuietTimeoutError("cache was not flushed", hint="Wait")
+
+
+def test_a_look_long_after_the_wait_gives_a_flush_all_of_its_time():
+    """A copy takes hours, and another program's writes may hold a flush up for longer than 3 s."""
+    clock, flush = FakeClock(), SlowFlush(1.0)
+    wait = wait_for(clock, ScriptedSource(clock, lambda s: 0), flushes=[flush])
+    wait.until_quiet()
+    clock.sleep(3600)
+    flush.took_s = 79.0
+    assert wait.stands_still()
+    flush.took_s = 81.0
+    with pytest.raises(SourceChangedError, match="cannot be told"):
+        wait.stands_still()
