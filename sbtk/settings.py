@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     """Our iSCSI name at targets; a default one if empty."""
 
     iscsi_silence_s: float = Field(default=30.0, ge=1)
-    """A connection whose other side has not answered for so long is given up, by either role."""
+    """A connection whose other side has not answered, or taken no data, for so long is given up."""
 
     iscsi_user: str = ""
     """CHAP: the user we are at targets; empty for none."""

@@ -97,8 +97,8 @@ class CopyManager:
             ]
         _stop(chosen)
 
-    def occupied(self, unit: LogicalUnit, nexus: str) -> bool:
-        """Whether a copy of another nexus is at work on a unit: a tape would lose its position."""
+    def occupied(self, unit: LogicalUnit, nexus: str = "") -> bool:
+        """Whether a copy of a nexus other than this one is at work on a unit."""
         with self._lock:
             return any(
                 item.running and item.nexus != nexus and _names(item, unit) for item in self._all()

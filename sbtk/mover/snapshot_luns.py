@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FIRST_LUN = 0x1000  # far from those that people number
 GRACE_S = 300.0  # for an initiator whose link is cut to come back, or a killed job to be resumed
-_MOST = 64
+_MOST, _MOST_OF_ONE = 64, 16  # of all initiators, of each
 _MIB = 1 << 20
 
 
@@ -133,9 +133,7 @@ class SnapshotLuns:
         with self._lock:
             for key, item in self._snapshots.items():
                 if item.nexus == nexus and item.farewell is None:
-                    item.farewell = threading.Timer(self._grace_s, self._part, (key, item))
-                    item.farewell.daemon = True
-                    item.farewell.start()
+                    self._say_farewell(key, item)
 
     def close(self) -> None:
         """End them all; safe to call twice."""
@@ -149,7 +147,8 @@ class SnapshotLuns:
             raise refuse(codes.INVALID_FIELD_IN_CDB, CreateSnapshot.byte_of("identifier"))
         taken = {item.lun for item in self._snapshots.values()}
         lun = next(number for number in range(FIRST_LUN, MAX_LUN) if number not in taken)
-        if len(taken) >= _MOST:
+        of_one = sum(initiator == key[0] for initiator, _ in self._snapshots)
+        if len(taken) >= _MOST or of_one >= _MOST_OF_ONE:
             raise check(codes.ILLEGAL_REQUEST, codes.INSUFFICIENT_RESOURCES)
         try:
             overlay = unit.create_overlay(self._store, cap_bytes=command.cap_mib * _MIB or None)
@@ -175,11 +174,24 @@ class SnapshotLuns:
         lost = overlay.failure is not None
         return SnapshotState(item.lun, lost, overlay.stored_bytes, overlay.cap_bytes).encode()
 
+    def _say_farewell(self, key: tuple[str, int], item: _Served) -> None:
+        item.farewell = threading.Timer(self._grace_s, self._part, (key, item))
+        item.farewell.daemon = True
+        item.farewell.start()
+
     def _part(self, key: tuple[str, int], item: _Served) -> None:
-        """The grace is over; a nexus that came back meanwhile has taken the timer away."""
+        """The grace is over; a nexus that came back meanwhile has taken the timer away.
+
+        A copy that still reads from it is what it is there for: the grace begins again.
+        """
         with self._lock:
-            if self._snapshots.get(key) is item and item.farewell is threading.current_thread():
-                self._end(key)
+            if self._snapshots.get(key) is not item:
+                return
+            if item.farewell is threading.current_thread():
+                if self._target.is_copied(item.lun):
+                    self._say_farewell(key, item)
+                else:
+                    self._end(key)
 
     def _end(self, key: tuple[str, int]) -> None:
         item = self._snapshots.pop(key, None)

@@ -208,6 +208,10 @@ class Target:
             unit = self._units.get(lun)
         return unit is not None and unit.peripheral_device_type == inquiry.TAPE
 
+    def is_copied(self, lun: int) -> bool:
+        """Whether a copy is under way that names this LUN."""
+        return self._manager.occupied(self.unit(lun))
+
     def abort(self, nexus: str, lun: int) -> None:
         """End the copies that this nexus has in the foreground on a LUN."""
         with self._lock:

@@ -161,10 +161,10 @@ class Connection:
 
 
 def _give_up_after(sock: socket.socket, silence_s: float) -> None:
-    """End a connection whose other side's system has not answered for so long: a link that was cut.
+    """End a connection whose other side has not answered, or taken no data, for so long.
 
-    Without this a side that only waits would wait for ever, and the other's session stay open. A
-    target that is at work is no silence: its system answers for it.
+    A link that was cut tells nobody: a side that only waits would wait for ever, and the other's
+    session stay open. A target that is at work is no silence: its system answers for it.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(silence_s / 2)))
