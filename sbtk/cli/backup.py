@@ -39,7 +39,7 @@ def backup(
     exclude: ExcludeOption = None,
     paging_files: PagingFilesOption = False,
     snapshot: Annotated[
-        str, typer.Option(help="auto, overlay, reflink, lvm, command, vss, or none.")
+        str, typer.Option(help="auto, overlay, san, reflink, lvm, command, vss, or none.")
     ] = "auto",
     quiet_s: Annotated[float, typer.Option("--quiet-s", help="Seconds without a write.")] = 3.0,
     timeout_s: Annotated[float, typer.Option("--timeout-s", help="Seconds to wait for it.")] = 80.0,

@@ -34,7 +34,8 @@ def quiet(
     quiet_s: Annotated[float, typer.Option("--quiet-s", help="Seconds without a write.")] = 3.0,
     timeout_s: Annotated[float, typer.Option("--timeout-s", help="Seconds to wait.")] = 80.0,
     provider: Annotated[
-        str, typer.Option("--snapshot", help="auto, overlay, reflink, lvm, command, vss, none.")
+        str,
+        typer.Option("--snapshot", help="auto, overlay, san, reflink, lvm, command, vss, none."),
     ] = AUTO,
     store: Annotated[
         Path | None, typer.Option("--store", help="Folder for what the snapshot keeps.")
