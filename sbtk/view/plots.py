@@ -19,6 +19,7 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from sbtk.units import format_bytes, format_count
@@ -30,7 +31,8 @@ from sbtk.view.treemap import Tile
 INK = "#797979"  # 4.4 to 1 on white and on JupyterLab's dark ground alike
 BLUE, ORANGE, GREEN, RED, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
 _DPI = 144
-_TYPE_PT = 9.5
+_TYPE_PT, _LABEL_PT = 9.5, 8.5
+_MAP_IN = (9.6, 4.4)
 _FREE = (0.55, 0.57, 0.6, 0.18)
 
 
@@ -142,7 +144,7 @@ def bars(
 
 def treemap(tiles: Sequence[Tile], heading: str) -> Picture:
     """Folders as areas; names where there is room, sizes in the text."""
-    figure, axes = _figure(9.6, 4.4)
+    figure, axes = _figure(*_MAP_IN)
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(1, 0)
@@ -154,14 +156,13 @@ def treemap(tiles: Sequence[Tile], heading: str) -> Picture:
             Rectangle((tile.x, tile.y), tile.width, tile.height, facecolor=colour,
                       edgecolor=INK, linewidth=1.6 - 0.8 * tile.depth / largest)
         )  # fmt: skip
-        room = int(tile.width * 125)
-        if tile.height > 0.055 and room > 5:
+        words = _fitting(tile.name, tile.width * _MAP_IN[0] * 72 - 9)
+        if tile.height > 0.055 and words:
             bright = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 0.5
-            words = _short(tile.name, room)
             if tile.height > 0.11:
                 words += f"\n{format_bytes(tile.size_bytes)}"
-            axes.text(tile.x + 0.006, tile.y + 0.012, words, va="top", fontsize=8.5, clip_on=True,
-                      color="#111111" if bright else "#ffffff")  # fmt: skip
+            axes.text(tile.x + 0.006, tile.y + 0.012, words, va="top", fontsize=_LABEL_PT,
+                      clip_on=True, color="#111111" if bright else "#ffffff")  # fmt: skip
     lines = [f"{tile.name}: {format_bytes(tile.size_bytes)}" for tile in tiles]
     axes.set_title(heading, loc="left", fontsize=10.5, color=INK)
     return Picture(figure, f"{heading}\n" + "\n".join(lines))
@@ -201,6 +202,15 @@ def percentiles(values: NDArray[np.int64]) -> dict[str, int]:
 def _scale() -> Colormap:
     """The map's scale, light to dark, with the end next to white left out."""
     return ListedColormap(colour_table()[215::-1] / 255.0)
+
+
+def _fitting(name: str, width_pt: float) -> str:
+    """As much of a folder's name as fits: all, its last part, or a cut; empty if not even that."""
+    cuts = (_short(name, room) for room in range(len(name) - 1, 5, -1))
+    for words in (_short(name, len(name)), f"…/{_short(name.rpartition('/')[2])}", *cuts):
+        if TextPath((0, 0), words, size=_LABEL_PT).get_extents().width <= width_pt:
+            return words
+    return ""
 
 
 def _short(name: str, room: int = 42) -> str:

@@ -235,6 +235,16 @@ def test_the_scale_rises_in_lightness_so_that_grey_tells_it():
     assert grey[-1] - grey[0] > 150
 
 
+def test_a_tile_has_as_much_of_its_name_as_fits():
+    name = "Documents/Letters"
+    found = [plots._fitting(name, width_pt) for width_pt in (200.0, 50.0, 3.0)]
+    assert found == [name, "…/Letters", ""]
+    cut = plots._fitting("Archive 2019 (compressed)", 60.0)
+    assert cut.startswith("Arc")
+    assert "…" in cut
+    assert 6 <= len(cut) < 16
+
+
 def test_a_file_of_a_limit_counts_below_it():
     shown = plots.size_histogram(np.array([0, 1, 512, 513, 4096, 4097], np.int64)).text
     assert shown.splitlines()[1:] == ["empty: 1", "to 512 B: 2", "to 4.00 KiB: 2", "to 32.0 KiB: 1"]
