@@ -3,13 +3,13 @@
     python -m benchmarks.bench_mover [--mib N] [--folder DIR] [--repeat N]
 
 The runs of an image layout (640 KiB on average, as on a used volume) go to a disk and to a fresh
-cartridge, with and without digests, by EXTENDED COPY through the loopback. Before each of them dd
+cartridge, with and without digests, by EXTENDED COPY through the loopback. Beside each of them dd
 copies the same bytes to the same kind of file: over the disk's file (both), or into a file that was
-not there (dd's copy; the cartridge). The source lies in the page cache. Every figure is the median
-of pairs that ran one behind the other: the clock, and the CPU seconds of all threads, which other
-work on the machine hardly changes. ``synced`` adds conv=fsync to dd and the flush of the unit, as a
-filemark does it, to the mover: that is mostly the medium's time, so the budgets are held against
-the pairs without it.
+not there (dd's copy; the cartridge). The source lies in the page cache, and nothing is left to be
+written when either of them starts; who goes first changes from pair to pair. Every figure is the
+median of the pairs: the clock, and the CPU seconds of all threads, which other work on the machine
+changes less. ``synced`` adds conv=fsync to dd and the flush of the unit, as a filemark does it, to
+the mover: that is mostly the medium's time, so the budgets are held against the pairs without it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 import numpy as np
 
@@ -118,10 +119,14 @@ def dd(source: Path, target: Path, *options: str) -> float:
 
 def spent(call: Callable[[], object]) -> tuple[float, float]:
     """Seconds on the clock, and of CPU in all threads and child processes."""
-    before, start = os.times(), time.perf_counter()
+    before, start = cpu_s(), time.perf_counter()
     call()
-    taken, after = time.perf_counter() - start, os.times()
-    return taken, sum(after[:4]) - sum(before[:4])
+    return time.perf_counter() - start, cpu_s() - before
+
+
+def cpu_s() -> float:
+    used = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+    return sum(item.ru_utime + item.ru_stime for item in used)
 
 
 def throughput(san: San, source: Path, disk: Path, fresh: Path, repeat: int) -> bool:
@@ -136,8 +141,16 @@ def throughput(san: San, source: Path, disk: Path, fresh: Path, repeat: int) -> 
             rows = _rows(kind, lba, blocks, code)
             for synced in (False, True):
                 pairs = []
-                for _ in range(repeat):
-                    pairs.append(_pair(san, kind, rows, (source, disk, fresh), synced=synced))
+                for number in range(repeat):
+                    turns = [
+                        partial(_their_turn, kind, (source, disk, fresh), synced=synced),
+                        partial(_our_turn, san, kind, rows, synced=synced),
+                    ]
+                    if number % 2:
+                        ours, theirs = turns[1](), turns[0]()
+                    else:
+                        theirs, ours = turns[0](), turns[1]()
+                    pairs.append((theirs, ours))
                 name = f"to {kind}, digests {digests}{', synced' if synced else ''}"
                 ratio = _tell(name, pairs, total)
                 if synced:
@@ -156,18 +169,23 @@ def _rows(kind: str, lba: np.ndarray, blocks: np.ndarray, code: int) -> np.ndarr
     )
 
 
-def _pair(
-    san: San, kind: str, rows: np.ndarray, paths: tuple[Path, Path, Path], *, synced: bool
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(clock, CPU) seconds of dd and then of the mover, to the same kind of file."""
+def _their_turn(kind: str, paths: tuple[Path, Path, Path], *, synced: bool) -> tuple[float, float]:
+    """(clock, CPU) seconds of dd: over the disk's file, or into one that was not there."""
     source, disk, fresh = paths
+    target = disk if kind == "disk" else fresh
     flags = [*(["notrunc"] if kind == "disk" else []), *(["fsync"] if synced else [])]
     options = [f"conv={','.join(flags)}"] if flags else []
-    theirs = spent(lambda: dd(source, disk if kind == "disk" else fresh, *options))
+    taken = spent(lambda: dd(source, target, *options))
+    with target.open("rb") as file:
+        os.fsync(file.fileno())  # what is left to be written is not on the next one's time
     fresh.unlink(missing_ok=True)
+    return taken
+
+
+def _our_turn(san: San, kind: str, rows: np.ndarray, *, synced: bool) -> tuple[float, float]:
+    """(clock, CPU) seconds of the mover: over the disk's file, or to a blank cartridge."""
     if kind == "tape":
         san.change_cartridge()
-
     unit = san.units[1 if kind == "disk" else 2]
 
     def copy() -> None:
@@ -175,9 +193,9 @@ def _pair(
         if synced:
             unit.flush()
 
-    ours = spent(copy)
-    unit.flush()  # what is left to be written is not on the next one's time
-    return theirs, ours
+    taken = spent(copy)
+    unit.flush()
+    return taken
 
 
 def _tell(
@@ -229,9 +247,13 @@ def small_segments(san: San, count: int = 20_000) -> None:
     rows = arrays.block_to_block(lba, lba, 8, source=0, destination=1)
     for a_list in (1, 64, 1000):
         part = rows[: 4000 if a_list == 1 else count]
-        best = min(timed(lambda part=part, n=a_list: san.send_all(part, n)) for _ in range(3))
+        taken = [spent(lambda part=part, n=a_list: san.send_all(part, n)) for _ in range(3)]
+        best_s, cpu = np.min(taken, axis=0)
         name = f"segments of 4 KiB, lists of {a_list}"
-        print(f"  {name:<50} {len(part) / best:10,.0f} segments/s")
+        print(
+            f"  {name:<50} {len(part) / best_s:10,.0f} segments/s"
+            f"  CPU {cpu / len(part) * 1e6:.0f} us each"
+        )
 
 
 def codec() -> bool:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from sbtk.device.base import BlockDevice
 from sbtk.device.file import FileDevice
@@ -24,12 +25,15 @@ from sbtk.mover.gate import WriteGate
 from sbtk.mover.snapshot import OverlaySnapshot
 from sbtk.mover.system_calls import punch_hole
 from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.cdb import Read10, Read16, decode
 from sbtk.scsi.cdb_base import Cdb
 from sbtk.scsi.designator import naa6
 from sbtk.scsi.inquiry import DISK
 from sbtk.transport.base import ByteView, Response
 
 _ZERO_BYTES = 1 << 20
+_QUICK_BYTES = 64 << 10
+_QUICK_READS = {bytes((Read10.OPCODE,)), bytes((Read16.OPCODE,))}
 
 
 def designator_of(path: Path) -> bytes:
@@ -98,6 +102,16 @@ class ReadOnlyLun:
     ) -> None:
         """See ``LogicalUnit.announce``."""
         self._commands.announce(vpd_pages, commands)
+
+    def reads_from_memory(self, cdb: bytes) -> bool:
+        """Whether a command is a short read whose blocks the system's cache holds now."""
+        if cdb[:1] not in _QUICK_READS or not isinstance(self._device, FileDevice):
+            return False
+        command = cast(Read10 | Read16, decode(cdb, DISK))
+        length_bytes = command.blocks * self.block_bytes
+        return length_bytes <= _QUICK_BYTES and self._device.is_cached(
+            command.lba * self.block_bytes, length_bytes
+        )
 
     def read_blocks(self, lba: int, buffer: memoryview) -> None:
         """See ``BlockUnit.read_blocks``; a lost snapshot answers 4/4400h."""

@@ -35,6 +35,9 @@ class ScsiTarget(Protocol):
     ) -> Response:
         """Run one command of an I_T nexus."""
 
+    def is_quick(self, lun: int, cdb: bytes) -> bool:
+        """Whether a command needs no data from its sender and waits for nothing."""
+
     def is_sequential(self, lun: int) -> bool:
         """Whether commands for this LUN must run in the order they came."""
 
@@ -171,6 +174,12 @@ class Session:
             self._reject(pdu, iscsi.REJECT_INVALID_FIELD)
             return
         task = Task(pdu, iscsi.decode_lun(pdu.lun))
+        if not pdu.write and not pdu.data_bytes and self._target.is_quick(task.lun, pdu.cdb):
+            if pdu.initiator_task_tag in self._tasks:
+                raise RemoteScsiError("a task tag that is in use")
+            self._run(task, here=True)
+            return
+        self._connection.flush()
         first_data(task, self._connection.parameters)
         self._connection.receive_data(pdu, memoryview(task.buffer) if pdu.data_bytes else None)
         with self._lock:
@@ -216,7 +225,11 @@ class Session:
 
     # -- what goes out ------------------------------------------------------------------------
 
-    def _run(self, task: Task) -> None:
+    def _run(self, task: Task, *, here: bool = False) -> None:
+        """Execute a command and answer it: in a worker, or ``here``, in the receiving thread.
+
+        Answers made here go out together, before this thread waits for more.
+        """
         if task.aborted or self._target is None:
             return
         command = task.command
@@ -229,11 +242,11 @@ class Session:
         try:
             if not task.aborted:
                 for pdu, data in answers(task, response, self._connection.parameters):
-                    self._send(pdu, data)
+                    self._send(pdu, data, queue=here)
         except SbtkError:
             self._connection.close()  # the receiving thread sees it and ends the session
 
-    def _send(self, pdu: iscsi.TargetPdu, data: ByteView = b"") -> None:
+    def _send(self, pdu: iscsi.TargetPdu, data: ByteView = b"", *, queue: bool = False) -> None:
         """Send a PDU with the sequence numbers of this moment (11.4.8-11.4.10)."""
         carries_status = not isinstance(pdu, iscsi.ReadyToTransfer) and (
             not isinstance(pdu, iscsi.DataIn) or pdu.has_status
@@ -241,13 +254,17 @@ class Session:
         with self._connection.send_lock:
             with self._lock:
                 numbered = pdu.changed(
+                    data_bytes=len(data),
                     status_sn=self._status_sn,
                     expected_command_sn=self._expected_command_sn,
                     max_command_sn=self._max_command_sn,
                 )
                 if carries_status:
                     self._status_sn = (self._status_sn + 1) & SERIAL_MASK
-            self._connection.send_locked(numbered, data)
+            if queue:
+                self._connection.queue_locked(numbered, data)
+            else:
+                self._connection.send_locked(numbered, data)
 
     def _reject(self, pdu: Pdu, reason: int) -> None:
         self._send(iscsi.Reject(reason=reason), pdu.encode())

@@ -10,6 +10,8 @@ from sbtk.scsi.iscsi import DataIn, DataOut, ReadyToTransfer, ScsiCommand, ScsiR
 from sbtk.scsi.iscsi_text import Parameters
 from sbtk.transport.base import CHECK_CONDITION, GOOD, ByteView, Response
 
+_DATA_IN, _RESPONSE = DataIn(), ScsiResponse()  # quicker to change than to make
+
 
 @dataclass
 class Task:
@@ -140,7 +142,7 @@ def answers(
         last = end == len(data)
         status_here = last and good
         yield (
-            DataIn(
+            _DATA_IN.changed(
                 initiator_task_tag=task.tag,
                 final=last or end % parameters.max_burst_bytes == 0,
                 has_status=status_here,
@@ -157,7 +159,7 @@ def answers(
         return
     sense = response.sense if response.status == CHECK_CONDITION else b""
     yield (
-        ScsiResponse(
+        _RESPONSE.changed(
             initiator_task_tag=task.tag,
             status=response.status,
             overflow=overflow,

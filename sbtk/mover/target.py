@@ -14,6 +14,7 @@ from threading import Lock
 
 from sbtk.errors import RemoteScsiError, UsageError
 from sbtk.mover.base import LogicalUnit
+from sbtk.mover.block_lun import ReadOnlyLun
 from sbtk.mover.copy_manager import OPCODES, CopyManager
 from sbtk.mover.copy_operation import initiator_of
 from sbtk.mover.reservations import ALWAYS_ALLOWED
@@ -163,14 +164,16 @@ class Target:
             data_out: what came with it.
             data_in_bytes: most bytes that may go back.
         """
-        granted = self.luns(initiator_of(nexus))
         if not cdb:
             return _illegal(codes.INVALID_COMMAND_OPERATION_CODE)
+        initiator = initiator_of(nexus)
         if cdb[0] == cdbs.ReportLuns.OPCODE:
-            return _report_luns(cdb, granted, data_in_bytes)
-        if lun not in granted:
+            return _report_luns(cdb, self.luns(initiator), data_in_bytes)
+        with self._lock:
+            granted = self._open or lun in self._granted.get(initiator, frozenset())
+            unit = self._units.get(lun) if granted else None
+        if unit is None:
             return _no_unit(cdb, data_in_bytes)
-        unit = self.unit(lun)
         if cdb[0] in OPCODES or (cdb[0] == SNAPSHOT_OPCODE and self._snapshots is not None):
             return self._own_command(nexus, unit, cdb, data_out, data_in_bytes)
         if (
@@ -193,6 +196,11 @@ class Target:
         if self._snapshots is not None and cdb[0] == SNAPSHOT_OPCODE:
             return self._snapshots.execute(nexus, unit, cdb, data_in_bytes)
         return self._manager.execute(nexus, unit, cdb, data_out, data_in_bytes)
+
+    def is_quick(self, lun: int, cdb: bytes) -> bool:
+        """Whether a command waits for nothing: a short read of blocks that lie in memory."""
+        unit = self._units.get(lun)
+        return isinstance(unit, ReadOnlyLun) and unit.reads_from_memory(cdb)
 
     def nexus_lost(self, nexus: str) -> None:
         """A session ended: results kept for it are dropped, its copies go on."""

@@ -7,6 +7,7 @@ and a few other codes mean one thing on a disk and another on a tape: ``decode``
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from sbtk.errors import RemoteScsiError
@@ -436,6 +437,11 @@ def decode(cdb: ByteView, device_type: int = 0x00) -> Cdb:
         RemoteScsiError: too short, or no command that sbtk knows; ``code`` and ``byte_offset``
             are what the sense data should carry.
     """
+    return _decode(bytes(cdb), device_type)
+
+
+@lru_cache(maxsize=256)  # a value never changes, and a command is looked at more than once
+def _decode(cdb: bytes, device_type: int) -> Cdb:
     if not cdb:
         raise RemoteScsiError("an empty CDB", code=INVALID_COMMAND_OPERATION_CODE, byte_offset=0)
     opcode, action = cdb[0], cdb[1] & 0x1F if len(cdb) > 1 else 0

@@ -16,6 +16,8 @@ from sbtk.transport.base import ByteView
 
 _DIGEST_BYTES = 4
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+_AHEAD_BYTES = 4096  # what is received at once while a header is awaited
+_MOST_QUEUED = 64  # PDUs, of two to five parts each: the system takes 1024 (IOV_MAX)
 
 
 class Connection:
@@ -35,6 +37,10 @@ class Connection:
         self._socket = sock
         self._send_lock = threading.Lock()
         self._header = bytearray(BHS_BYTES)
+        self._ahead = memoryview(bytearray(_AHEAD_BYTES))
+        self._ahead_from = self._ahead_to = 0  # what of it has been received and not used
+        self._queued: list[ByteView] = []
+        self._queued_pdus = 0
         self.parameters = parameters
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -60,8 +66,33 @@ class Connection:
             self.send_locked(pdu, data)
 
     def send_locked(self, pdu: Pdu, data: ByteView = b"") -> None:
-        """As ``send``, by a caller that holds ``send_lock``."""
-        header = pdu.with_data(len(data)).encode()
+        """As ``send``, by a caller that holds ``send_lock``; what was queued goes before it."""
+        self._queued += self._parts(pdu, data)
+        self._flush_locked()
+
+    def queue_locked(self, pdu: Pdu, data: ByteView = b"") -> None:
+        """Send a PDU with those that follow it, at the latest before this end waits for more.
+
+        For the thread that receives, which holds ``send_lock``; ``data`` must stay as it is.
+        """
+        self._queued += self._parts(pdu, data)
+        self._queued_pdus += 1
+        if self._queued_pdus >= _MOST_QUEUED:
+            self._flush_locked()
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        if self._queued:
+            with self._send_lock:
+                self._flush_locked()
+
+    def _flush_locked(self) -> None:
+        parts, self._queued, self._queued_pdus = self._queued, [], 0
+        if parts:
+            self._send_all(parts)
+
+    def _parts(self, pdu: Pdu, data: ByteView) -> list[ByteView]:
+        header = pdu.encode() if pdu.data_bytes == len(data) else pdu.with_data(len(data)).encode()
         parts: list[ByteView] = [header]
         if self.parameters.header_digest:
             parts.append(_digest(header))
@@ -70,7 +101,7 @@ class Connection:
             parts += [data, padding] if padding else [data]
             if self.parameters.data_digest:
                 parts.append(_digest(data, padding))
-        self._send_all(parts)
+        return parts
 
     def _send_all(self, parts: list[ByteView]) -> None:
         views = [memoryview(part) for part in parts]
@@ -99,7 +130,8 @@ class Connection:
             return None
         pdu = decode(self._header)
         extra = bytearray(pdu.ahs_bytes)
-        self._fill(memoryview(extra))
+        if extra:
+            self._fill(memoryview(extra))
         if self.parameters.header_digest:
             self._check(_digest(self._header, extra))
         if pdu.data_bytes > self.parameters.max_receive_bytes:
@@ -125,7 +157,8 @@ class Connection:
         data = (memoryview(bytearray(pdu.data_bytes)) if into is None else into)[: pdu.data_bytes]
         self._fill(data)
         padding = bytearray(pdu.padded_data_bytes - pdu.data_bytes)
-        self._fill(memoryview(padding))
+        if padding:
+            self._fill(memoryview(padding))
         if self.parameters.data_digest:
             self._check(_digest(data, padding))
         return data
@@ -143,10 +176,11 @@ class Connection:
             raise DigestError("a digest of an iSCSI PDU does not match", hint="Check the network")
 
     def _fill(self, view: memoryview, *, may_end: bool = False) -> bool:
-        done, total = 0, len(view)
+        done, total = self._take_ahead(view), len(view)
         while done < total:
+            short = total - done < _AHEAD_BYTES  # more than is asked for saves the next call
             try:
-                count = self._socket.recv_into(view[done:], total - done, socket.MSG_WAITALL)
+                count = self._receive(self._ahead if short else view[done:], wait=not short)
             except OSError as error:
                 raise TransportError(
                     f"the connection broke while receiving: {error.strerror or error}"
@@ -155,9 +189,25 @@ class Connection:
                 if may_end and done == 0:
                     return False
                 raise TransportError("the other side closed the connection in mid-PDU")
+            if short:
+                self._ahead_from, self._ahead_to = 0, count
+                count = self._take_ahead(view[done:])
             done += count
         self.received_bytes += total
         return True
+
+    def _receive(self, view: memoryview, *, wait: bool) -> int:
+        self.flush()
+        return self._socket.recv_into(view, len(view), socket.MSG_WAITALL if wait else 0)
+
+    def _take_ahead(self, view: memoryview) -> int:
+        """Move what has been received already into ``view``; how many bytes."""
+        start = self._ahead_from
+        count = min(len(view), self._ahead_to - start)
+        if count:
+            view[:count] = self._ahead[start : start + count]
+            self._ahead_from = start + count
+        return count
 
 
 def _give_up_after(sock: socket.socket, silence_s: float) -> None:

@@ -25,11 +25,13 @@ class Tgtd:
         portal: ``127.0.0.1:port``.
         target: iSCSI name; LUN 1 is the unit that was asked for.
         control: number of its control channel, for tgtadm -C.
+        pid: of the process, or of the words before it.
     """
 
     portal: str
     target: str
     control: str
+    pid: int
 
 
 @contextlib.contextmanager
@@ -63,7 +65,7 @@ def serve(
             *("--device-type", device_type, "--bstype", store),
         )
         output_of("tgtadm", "-C", control, "--op", "bind", *target_words, "-I", "ALL")
-        yield Tgtd(f"{host}:{port}", target, control)
+        yield Tgtd(f"{host}:{port}", target, control, daemon.pid)
     finally:
         daemon.send_signal(signal.SIGKILL)  # it may ignore SIGTERM
         daemon.wait()
