@@ -71,7 +71,7 @@ class San:
     """A mover with a source, a disk and a tape drive, and the path to it."""
 
     def __init__(self, folder: Path, source: Path, disk: Path) -> None:
-        self.folder, self.cartridges = folder, 0
+        self.folder, self.cartridges, self._slots = folder, 0, b""
         self.target = Target(open_access=True)
         self.units = [BlockLun(source), BlockLun(disk), TapeLun(self.new_cartridge())]
         for lun, unit in enumerate(self.units):
@@ -92,16 +92,22 @@ class San:
             path.unlink()
         self.units[2] = TapeLun(self.new_cartridge())
         self.target.add(2, self.units[2])
+        self._slots = b""
+
+    def slots(self) -> bytes:
+        """The CSCD descriptors of the three units."""
+        if not self._slots:
+            self._slots = b"".join(
+                IdentificationCscd.of(
+                    Designator(unit.designator), device_type=unit.peripheral_device_type
+                ).encode()
+                for unit in self.units
+            )
+        return self._slots
 
     def send(self, segments: memoryview | bytes) -> None:
         """One EXTENDED COPY; the benchmark ends if it does."""
-        slots = b"".join(
-            IdentificationCscd.of(
-                Designator(unit.designator), device_type=unit.peripheral_device_type
-            ).encode()
-            for unit in self.units
-        )
-        wire = assemble(slots, segments, list_id=1, usage=0b10)
+        wire = assemble(self.slots(), segments, list_id=1, usage=0b10)
         answer = self.target.execute("bench", 0, ExtendedCopyLid1(len(wire)).encode(), wire, 0)
         if answer.status:
             raise SystemExit(describe(answer.sense))
