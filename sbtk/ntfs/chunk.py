@@ -137,10 +137,3 @@ class Chunk(NamedTuple):
     list_index: I64
     list_ends: I64
     list_blob: U8
-
-    def copy(self) -> Chunk:
-        """The same rows in arrays of their own."""
-        copies = {
-            name: value.copy() for name, value in self._asdict().items() if name != "already_fixed"
-        }
-        return self._replace(**copies)

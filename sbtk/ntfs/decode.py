@@ -44,11 +44,9 @@ class Decoder:
         """Decode every record; those that cannot be read are findings and count as blank."""
         builder = RowsBuilder(self._record_count)
         told_s = time.monotonic()
-        for first, chunk in self._chunks(threads):
-            builder.add(first, chunk)
+        for done in self._steps(builder, threads):
             if time.monotonic() - told_s >= _PROGRESS_EVERY_S:
                 told_s = time.monotonic()
-                done = min(first + self._step, self._record_count)
                 emit(Progress(stage="reading $MFT", done=done, total=self._record_count,
                               unit="records"))  # fmt: skip
         self._report_unread()
@@ -69,30 +67,37 @@ class Decoder:
             for number in range(first + 1, last + 1):
                 self._findings.explain(number, by=first)
 
-    def _chunks(self, threads: int) -> Iterator[tuple[int, Chunk]]:
+    def _steps(self, builder: RowsBuilder, threads: int) -> Iterator[int]:
+        """Decode into ``builder``, telling after each chunk how many records are done."""
         starts = range(0, self._record_count, self._step)
         if threads <= 1:
             for first in starts:
-                yield first, self._decode(first)
+                self._gather(first, builder, None)
+                yield min(first + self._step, self._record_count)
             return
-        pending: deque[tuple[int, Future[Chunk]]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="sbtk-scan") as pool:
+            before: Future[None] | None = None
+            pending: deque[Future[None]] = deque()
             try:
                 for first in starts:
-                    pending.append((first, pool.submit(self._decode_copy, first)))
-                    if len(pending) > 2 * threads:
-                        number, future = pending.popleft()
-                        yield number, future.result()
-                for number, future in pending:
-                    yield number, future.result()
+                    before = pool.submit(self._gather, first, builder, before)
+                    pending.append(before)
+                for first in starts:
+                    pending.popleft().result()
+                    yield min(first + self._step, self._record_count)
             finally:
-                for _, future in pending:
+                for future in pending:
                     future.cancel()
 
-    def _decode_copy(self, first: int) -> Chunk:
-        """Decode on a pool's thread: its scratch is used again before the rows are gathered."""
+    def _gather(self, first: int, builder: RowsBuilder, before: Future[None] | None) -> None:
+        """Decode a chunk, and add its rows when those of the chunk before it are there.
+
+        The pool starts chunks in their order: whoever waits, waits for one that runs.
+        """
         chunk = self._decode(first)
-        return chunk.copy()
+        if before is not None:
+            before.result()
+        builder.add(first, chunk)
 
     def _decode(self, first: int) -> Chunk:
         count = min(self._step, self._record_count - first)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow.compute as pc
 
 from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError
 from sbtk.ntfs import layout
 from sbtk.ntfs.boot import BootSector
-from sbtk.ntfs.columns import arrow_array, numpy_values, text_array
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType, SystemRecord
 from sbtk.ntfs.mft import MftReader
@@ -22,7 +20,7 @@ from sbtk.ntfs.tables import VolumeInfo
 MIRRORED_RECORDS = 4
 _LOG_PAGE_LIMITS_BYTES = (512, 65536)
 _LOG_HEAD_BYTES = 2 * 65536
-_HIBERNATION_FILE = r"^hiberfil\.sys$"
+_HIBERNATION_FILE = b"hiberfil.sys"
 HIBERNATED = (b"hibr", b"HIBR")
 
 
@@ -184,13 +182,13 @@ def _restart_page(data: bytes) -> tuple[int, str, int] | None:
 
 def find_hibernation_file(rows: Rows, owners: Owners) -> int:
     """The record of hiberfil.sys in the root; -1 where there is none."""
-    in_root = np.flatnonzero(rows["parent"] == layout.ROOT_RECORD)
-    names = text_array(rows["name_offsets"], rows["name_blob"]).take(arrow_array(in_root))
-    fits = pc.match_substring_regex(names, _HIBERNATION_FILE, ignore_case=True)
-    found = np.flatnonzero(numpy_values(fits))
-    if not len(found):
-        return -1
-    return int(owners.of_record[rows["name_record"][in_root[found[0]]]])
+    offsets, blob = rows["name_offsets"], rows["name_blob"]
+    fits = rows["parent"] == layout.ROOT_RECORD
+    fits &= np.diff(offsets) == len(_HIBERNATION_FILE)
+    for row in np.flatnonzero(fits):
+        if blob[offsets[row] : offsets[row + 1]].tobytes().lower() == _HIBERNATION_FILE:
+            return int(owners.of_record[rows["name_record"][row]])
+    return -1
 
 
 def _check_hibernation(files: SystemFiles, mft: MftReader, findings: FindingList) -> bool:

@@ -6,12 +6,12 @@ give the same tables.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from sbtk.ntfs.chunk import I32, I64, U8, Chunk
-from sbtk.settings import settings
 
 
 class Kernels(NamedTuple):
@@ -33,17 +33,30 @@ class Kernels(NamedTuple):
     path_fill: Callable[[I32, U8, I64, I64, U8, I64, U8], None]
 
 
+def chosen() -> str:
+    """The name of the kernels that the settings ask for.
+
+    Settings bring pydantic, which takes as long to import as a million records to decode: they
+    are read where the variable is set, in whatever case, and not to learn the default.
+    """
+    if all(name.upper() != "SBTK_KERNELS" for name in os.environ):
+        return "numba"
+    from sbtk.settings import settings
+
+    return settings().kernels
+
+
 @lru_cache(maxsize=2)
 def load(name: str = "") -> Kernels:
     """The kernels of that name; by default those that the settings ask for."""
-    if (name or settings().kernels) == "numba":
+    if (name or chosen()) == "numba":
         try:
-            from sbtk.ntfs import kernels_numba, kernels_paths
+            from sbtk.ntfs.kernels_compiled import CompiledKernels
+
+            loops = CompiledKernels()
         except (ImportError, OSError, RuntimeError):  # missing, made for another NumPy, no cache
             return load("numpy")
-        return Kernels(
-            "numba", kernels_numba.decode, kernels_paths.path_lengths, kernels_paths.path_fill
-        )
+        return Kernels("numba", loops.decode, loops.path_lengths, loops.path_fill)
     from sbtk.ntfs import kernels_numpy, paths_numpy
 
     return Kernels("numpy", kernels_numpy.decode, paths_numpy.path_lengths, paths_numpy.path_fill)

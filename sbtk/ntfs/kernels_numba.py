@@ -9,12 +9,10 @@ the data decides about memory. Pages of scratch that no row reaches are never to
 
 from __future__ import annotations
 
-import threading
-
 import numba as nb
 import numpy as np
 
-from sbtk.ntfs.chunk import NO_TIME, U8, Chunk, Fault, Status
+from sbtk.ntfs.chunk import NO_TIME, Fault, Status
 from sbtk.ntfs.kernels_scratch import (
     C_FIXED,
     C_LIST_BYTES,
@@ -55,10 +53,6 @@ from sbtk.ntfs.kernels_scratch import (
     U_CLUSTERS,
     U_LCN,
     U_VCN,
-    Scratch,
-    Views,
-    cut,
-    make_scratch,
 )
 from sbtk.ntfs.layout import FILETIME_EPOCH_TICKS
 
@@ -78,27 +72,10 @@ _, _F_TORN_MARK, _F_SIGNATURE, _F_SEQUENCE, _F_TORN, _F_HEADER, *_faults = map(i
 _F_LENGTH, _F_END, _F_NAME, _F_VALUE, _F_SIZES, _F_RUNS, _F_COVERAGE, *_faults = _faults
 _F_FILE_NAME, _F_STANDARD, _F_TEXT = _faults
 
-_local = threading.local()
-
-
-def decode(buffer: U8, record_bytes: int) -> Chunk:
-    """Decode the whole records in ``buffer``, (n * record_bytes,) uint8, fixing them up in place.
-
-    The columns belong to this thread's scratch: copy them before the next call.
-    """
-    records = len(buffer) // record_bytes
-    scratch: Scratch | None = getattr(_local, "scratch", None)
-    if scratch is None or len(scratch.list_blob) < len(buffer) or len(scratch.status) < records:
-        scratch = make_scratch(len(buffer), records)
-        _local.scratch = scratch
-    scratch = scratch._replace(status=scratch.status[:records])
-    views = Views(buffer, buffer.view(np.uint16), buffer.view(np.uint32), buffer.view(np.int64))
-    _decode_records(views, record_bytes, scratch)
-    return cut(scratch)
-
 
 @_jit
-def _decode_records(v, record_bytes, s):
+def decode_records(v, record_bytes, s):
+    """Rows of every in-use record of the chunk ``v`` into ``s``, fixing the records up in place."""
     s.counts[:] = 0
     for i in range(len(s.status)):
         start = i * record_bytes

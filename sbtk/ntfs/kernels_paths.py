@@ -7,7 +7,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_jit = nb.njit(nogil=True, cache=True)
+# As in ``kernels_numba``: nothing is allocated, and no reference counted.
+_jit = nb.njit(nogil=True, cache=True, _nrt=False)
+_inline = nb.njit(nogil=True, forceinline=True, _nrt=False)
 
 # What ``up`` holds where it is no row, and what ``cut`` says about a row: see sbtk.ntfs.paths.
 _TOP, _ORPHAN, _ROOT = -1, -2, -3
@@ -17,16 +19,16 @@ _PREFIX_BYTES = 9
 
 
 @_jit
-def path_lengths(up, parent, name_offsets, limit_bytes, length, cut):
+def path_lengths(up, parent, name_offsets, limit_bytes, length, cut, stack):
     """Bytes of every path into ``length``, and where paths are cut into ``cut``.
 
     A row on a loop of parents is cut (1); a row whose folder's path is longer than
     ``limit_bytes`` is cut (2). A cut row lies below ``$Orphans/PARENT`` as an orphan does.
+    ``stack`` is room for as many rows.
     """
     rows = len(up)
     length[:] = -1  # not known yet; -2: on the stack
     cut[:] = _WHOLE
-    stack = np.empty(rows, np.int32)
     for first in range(rows):
         row, depth = np.int64(first), np.int64(0)
         while row >= 0 and length[row] == -1:
@@ -54,7 +56,7 @@ def path_lengths(up, parent, name_offsets, limit_bytes, length, cut):
             length[row] = total
 
 
-@_jit
+@_inline
 def _digits(value):
     count = 1
     while value >= 10:
@@ -64,9 +66,13 @@ def _digits(value):
 
 
 @_jit
-def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):
-    """Write every path into ``blob``, each from its end to its start, along the parents."""
-    for first in range(len(up)):
+def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, begin, end_row, blob):
+    """Write paths ``begin`` to ``end_row`` into ``blob``, each from its end to its start.
+
+    It goes along the parents, up to one whose path this call has written: most folders come
+    before their files. Other calls may write other rows at the same time.
+    """
+    for first in range(begin, end_row):
         row = np.int64(first)
         end = path_offsets[first + 1]
         if up[row] == _ROOT:
@@ -92,7 +98,7 @@ def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, blob):
                 for i in range(_PREFIX_BYTES):
                     blob[end - _PREFIX_BYTES + i] = _PREFIX[i]
                 break
-            if above < first:  # its path is written already: most folders come before their files
+            if begin <= above < first:  # its path is written already
                 start = path_offsets[above]
                 count = path_offsets[above + 1] - start
                 for i in range(count):

@@ -1,8 +1,4 @@
-"""Where the compiled kernels write: one thread's output buffers, and what their columns mean.
-
-Numba's cache watches only the file of a compiled loop: who changes a number here has to touch
-``kernels_numba.py`` as well.
-"""
+"""Where the compiled kernels write: one thread's output buffers, and what their columns mean."""
 
 from __future__ import annotations
 
@@ -60,6 +56,11 @@ class Scratch(NamedTuple):
     runs: I64
     lists: I64
     list_blob: U8
+
+
+def make_views(buffer: U8) -> Views:
+    """The chunk in ``buffer``, seen as words of all widths."""
+    return Views(buffer, buffer.view(np.uint16), buffer.view(np.uint32), buffer.view(np.int64))
 
 
 def make_scratch(chunk_bytes: int, records: int) -> Scratch:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sbtk.settings import settings
+from sbtk.ntfs.kernels import chosen
 
 CHUNK_BYTES = 4096
 _COMPRESSED = 0x8000
@@ -78,7 +78,7 @@ def decompress(data: Bytes, plain_bytes: int) -> Bytes:
 
 
 def _decompressor() -> Decompressor:
-    if settings().kernels == "numpy":
+    if chosen() == "numpy":
         return decompress_plainly
     from sbtk.ntfs.kernels_lznt1 import decompress_compiled  # imports Numba, half a second
 

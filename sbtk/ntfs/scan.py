@@ -244,14 +244,13 @@ def _tabulate(
     owners = find_owners(rows, findings)
     streams, extents = build_streams(rows, owners, findings)
     system = None if device is None or boot is None else SystemFiles(device, boot, streams, extents)
-    _check_lists(rows, owners, streams, system, findings)
-    del rows.columns["base"], rows.columns["base_sequence"]
-    data = unnamed_data(rows, owners, streams, extents)
-    if system is not None:
-        system = system.only(health.find_hibernation_file(rows, owners))
     sink.put("streams", streams)
     sink.put("extents", extents)
-    del streams, extents
+    data = unnamed_data(rows, owners, streams, extents)
+    _check_lists(rows, owners, streams, system, findings)
+    if system is not None:
+        system = system.only(health.find_hibernation_file(rows, owners))
+    del streams, extents, rows.columns["base"], rows.columns["base_sequence"]
     sink.drain()  # paths take the most memory: what was handed over must be gone by then
     paths = PathBuilder(
         load(), findings, rows.record_count, rows.record_count * volume.record_bytes

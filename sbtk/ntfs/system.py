@@ -108,8 +108,9 @@ class SystemFiles:
         stream = stream[order]
         columns = {name: column[order] for name, column in columns.items()}
         opened = []
-        for row in rows.tolist():
-            part = slice(*np.searchsorted(stream, [row, row + 1]))
+        edges = np.searchsorted(stream, [rows, rows + 1]).T.tolist()
+        for row, (start, end) in zip(rows.tolist(), edges, strict=True):
+            part = slice(start, end)
             clusters = ClusterStream(
                 self._device, self._cluster_bytes,
                 columns["vcn"][part], columns["lcn"][part], columns["clusters"][part],

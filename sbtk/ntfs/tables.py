@@ -28,7 +28,13 @@ FORMAT_VERSION = 1
 
 TIMESTAMP = pa.timestamp("ns", tz="UTC")
 
-FILES = pa.schema(
+
+def _schema(columns: list[tuple[str, pa.DataType]]) -> pa.Schema:
+    """Only timestamps may be missing: what is never null costs Parquet no level a value."""
+    return pa.schema([pa.field(name, kind, kind == TIMESTAMP) for name, kind in columns])
+
+
+FILES = _schema(
     [
         ("record", pa.uint64()),
         ("sequence", pa.uint16()),
@@ -50,7 +56,7 @@ FILES = pa.schema(
         ("lsn", pa.uint64()),
     ]
 )
-NAMES = pa.schema(
+NAMES = _schema(
     [
         ("record", pa.uint64()),
         ("parent", pa.uint64()),  # record number of the folder, without its sequence
@@ -59,7 +65,7 @@ NAMES = pa.schema(
         ("path", pa.large_string()),
     ]
 )
-STREAMS = pa.schema(
+STREAMS = _schema(
     [
         ("stream", pa.int64()),  # row number: the key that ``extents.stream`` refers to
         ("record", pa.uint64()),  # base record
@@ -73,7 +79,7 @@ STREAMS = pa.schema(
         ("compression_unit", pa.uint8()),  # log2 of clusters; 0 none
     ]
 )
-EXTENTS = pa.schema(
+EXTENTS = _schema(
     [
         ("record", pa.uint64()),  # base record
         ("stream", pa.int64()),
@@ -84,7 +90,7 @@ EXTENTS = pa.schema(
         ("clusters", pa.int64()),
     ]
 )
-FINDINGS = pa.schema(
+FINDINGS = _schema(
     [
         ("severity", pa.string()),  # info, warning, error
         ("code", pa.string()),
