@@ -68,13 +68,18 @@ class Fragmentation:
 
         A second stream in one piece does not fragment a file: ``fragments`` is seeks + 1.
         """
-        first = dict.fromkeys(("path", "is_directory", "modified"), "first")
         sums = dict.fromkeys((*_SUMS, "on_disk_bytes", "seek_share", "jump_s", "read_s"), "sum")
-        by_record = self.streams.groupby("record", sort=True)
-        frame: pd.DataFrame = by_record.agg({**first, **sums, "largest_piece_bytes": "max"})
-        frame = frame.reset_index()
-        frame["fragments"] = frame["seeks"] + 1
-        return frame.sort_values(["seeks", "record"], ascending=[False, True], ignore_index=True)
+        streams = self.streams
+        numbers = streams.groupby("record", sort=True).agg({**sums, "largest_piece_bytes": "max"})
+        numbers["fragments"] = numbers["seeks"] + 1
+        numbers = numbers.reset_index()
+        numbers = numbers.sort_values(["seeks", "record"], ascending=[False, True])
+        # Paths once and last: groupby would make an object of each, every step a copy of all.
+        record = streams["record"].drop_duplicates()
+        first = pd.Series(record.index, record.to_numpy())[numbers.pop("record").to_numpy()]
+        words = streams.loc[first.to_numpy(), ["record", "path", "is_directory", "modified"]]
+        parts = [part.reset_index(drop=True) for part in (words, numbers)]
+        return pd.concat(parts, axis=1)
 
     @property
     def score(self) -> float:

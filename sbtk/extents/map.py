@@ -89,8 +89,9 @@ class ExtentMap:
         Raises:
             TableError: the extents are not in the order, or not within the bounds, of a scan.
         """
-        columns = {name: _column(tables.extents, name) for name in COLUMNS}
-        real_rows = _check(columns, tables.streams.num_rows)
+        extents = tables.columns("extents", *COLUMNS)
+        columns = {name: _column(extents, name) for name in COLUMNS}
+        real_rows = _check(columns, tables.columns("streams", "resident").num_rows)
         lcn, clusters = columns["lcn"][:real_rows], columns["clusters"][:real_rows]
         pieces = None
         if bool((lcn[1:] - lcn[:-1] < clusters[:-1]).any()):

@@ -37,6 +37,11 @@ SCHEMA = pa.schema(
 )
 """One row a stream, in the order of ``streams``: row number = ``extents.stream``."""
 
+_OF_STREAMS = (
+    "record", "attribute_type", "attribute_name", "compression_unit", "data_bytes",
+    "allocated_bytes", "initialized_bytes", "flags", "resident",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Owners:
@@ -105,7 +110,8 @@ def label(path: str, stream_name: str) -> str:
 
 def from_tables(tables: Tables) -> Owners:
     """Join ``streams`` with ``files``; a stream whose record has no path is ``$record/N``."""
-    streams, files = tables.streams, tables.files
+    streams = tables.columns("streams", *_OF_STREAMS)
+    files = tables.columns("files", "record", "path", "is_directory", "modified")
     record = np.asarray(streams["record"].combine_chunks()).astype(np.int64)
     row, known = _file_rows(record, files)
     file_row = pa.array(row, mask=~known)
