@@ -69,7 +69,7 @@ def _hibernation_record(mft: MftReader) -> int:
             blocks += [_fixed(held[at : at + size]) for at in range(0, len(held), size)]
     for block in blocks:
         for match in _HIBERNATION_FILE.finditer(block):
-            entry = match.start() - layout.FILE_NAME_BYTES - _ENTRY_HEAD_BYTES
+            entry = match.start() - layout.FILE_NAME.size - _ENTRY_HEAD_BYTES
             characters = block[match.start() - 2]
             if entry >= 0 and 2 * characters == len(match[0]):
                 reference = int.from_bytes(block[entry : entry + 8], "little")
