@@ -1,10 +1,11 @@
-"""Runs in the guest as root: a disk of LIO, a logical volume on it, and the lvm provider."""
+"""Runs in the guest as root: disks of LIO, a logical volume with its provider, bad sectors."""
 
 from __future__ import annotations
 
 import json
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from sbtk.quiesce.target_stats import LioSource
 from sbtk.snapshot.base import SnapshotRequest
 from sbtk.snapshot.registry import choose, clean, left_overs
 from tests.interop.guest import MARK
+from tests.interop.guest_bad_blocks import back_up_bad_disk
 from tests.snapshot.stamps import IMAGE_BYTES, SLOT_BYTES, SLOTS, stamp, torn_slots
 
-CORE = Path("/sys/kernel/config/target/core/fileio_0/disk1")
+CORE = Path("/sys/kernel/config/target/core/fileio_0")
 LOOPBACK = Path("/sys/kernel/config/target/loopback/naa.5001405000000001/tpgt_1")
 ORIGIN = "/dev/lab/data"
 
@@ -41,20 +43,23 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def make_disk() -> str:
-    """A disk of LIO by tcm_loop; its block device."""
-    CORE.mkdir(parents=True)
-    (CORE / "control").write_text("fd_dev_name=/run/disk1,fd_dev_size=268435456")
-    (CORE / "enable").write_text("1")
-    LOOPBACK.mkdir(parents=True)
-    (LOOPBACK / "nexus").write_text("naa.5001405000000002")
-    lun = LOOPBACK / "lun" / "lun_0"
+def make_disk(number: int, size_bytes: int) -> str:
+    """A disk of LIO by tcm_loop over ``/run/diskN``; its block device."""
+    before = set(Path("/sys/block").glob("sd*"))
+    core = CORE / f"disk{number}"
+    core.mkdir(parents=True)
+    (core / "control").write_text(f"fd_dev_name=/run/{core.name},fd_dev_size={size_bytes}")
+    (core / "enable").write_text("1")
+    if not LOOPBACK.exists():
+        LOOPBACK.mkdir(parents=True)
+        (LOOPBACK / "nexus").write_text("naa.5001405000000002")
+    lun = LOOPBACK / "lun" / f"lun_{number - 1}"
     lun.mkdir()
-    (lun / "disk1").symlink_to(CORE)
+    (lun / core.name).symlink_to(core)
     for _ in range(100):
-        found = list(Path("/sys/block").glob("sd*"))
+        found = set(Path("/sys/block").glob("sd*")) - before
         if found:
-            return f"/dev/{found[0].name}"
+            return f"/dev/{found.pop().name}"
         time.sleep(0.1)
     raise AssertionError("LIO's disk did not appear")
 
@@ -172,7 +177,7 @@ def sigkill_leaves_what_is_found() -> dict[str, object]:
 
 
 def main() -> None:
-    disk = make_disk()
+    disk = make_disk(1, 256 << 20)
     report: dict[str, object] = dict(lio_counts(disk))
     make_volume(disk)
     report |= snapshot_stands()
@@ -182,6 +187,10 @@ def main() -> None:
     report["torn"] = torn_tries(3)
     report |= full_snapshot_fails()
     report |= sigkill_leaves_what_is_found()
+    image, path, at_bytes, length_bytes = sys.argv[1:]
+    size_bytes = Path(shutil.copyfile(image, "/run/disk2")).stat().st_size
+    bad = back_up_bad_disk(make_disk(2, size_bytes), path, int(at_bytes), int(length_bytes))
+    report["bad"] = bad
     print(MARK + json.dumps(report), flush=True)
 
 
