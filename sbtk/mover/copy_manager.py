@@ -145,7 +145,7 @@ class CopyManager:
         lid4 = isinstance(command, c.ExtendedCopyLid4)
         items = check_list(data_out, command.parameter_list_bytes, self.limits, lid4=lid4)
         operation = CopyOperation(nexus, receiver, items, HeldData(self.limits.held_data_bytes))
-        if any(self.occupied(unit, nexus) for unit in self._tapes(operation)):
+        if self._wants_a_busy_tape(operation):
             return Response(BUSY)
         self._register(operation)
         engine = self._engine(operation)
@@ -182,11 +182,15 @@ class CopyManager:
             cancel=operation.cancel,
         )
 
-    def _tapes(self, operation: CopyOperation) -> list[LogicalUnit]:
-        """Tape drives that a copy may use."""
-        units = self._reachable(initiator_of(operation.nexus))
-        tapes = [unit for unit in units if unit.peripheral_device_type == TAPE]
-        return [unit for unit in tapes if _names(operation, unit)]
+    def _wants_a_busy_tape(self, wanted: CopyOperation) -> bool:
+        """Whether a copy of another nexus is at work on a tape that a copy names, or is sent to."""
+        tapes, receiver = _tapes(wanted), wanted.receiver.designator
+        with self._lock:
+            return any(
+                tapes & (_tapes(item) | {item.receiver.designator}) or receiver in _tapes(item)
+                for item in self._all()
+                if item.running and item.nexus != wanted.nexus
+            )
 
     def _register(self, operation: CopyOperation) -> None:
         """Enter a copy under its id, if there is room for one more."""
@@ -283,6 +287,15 @@ def _names(operation: CopyOperation, unit: LogicalUnit) -> bool:
         isinstance(item, IdentificationCscd) and item.designator.identifier == unit.designator
         for item in operation.command.cscds
     )
+
+
+def _tapes(operation: CopyOperation) -> set[bytes]:
+    """Designators of the tapes that a copy's CSCD descriptors name."""
+    return {
+        item.designator.identifier
+        for item in operation.command.cscds
+        if isinstance(item, IdentificationCscd) and item.device_type == TAPE
+    }
 
 
 def _stop(operations: list[CopyOperation]) -> None:
