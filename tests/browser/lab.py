@@ -26,8 +26,8 @@ CHROMIUM = {
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
     ],
 }  # fmt: skip
-START_S = 60.0
-RUN_MS = 120_000
+START_S = 180.0
+RUN_MS = 240_000
 
 
 @dataclass(frozen=True)

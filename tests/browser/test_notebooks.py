@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 from sbtk import samples
 from sbtk.view.source import open_source
 
-LONG_MS = 120_000
+pytestmark = pytest.mark.timeout(900)  # every wait ends with an event; these are bounds only
+LONG_MS = 180_000
 HOLD = """
 from pathlib import Path
 from time import sleep

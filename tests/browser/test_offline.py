@@ -13,6 +13,7 @@ from sbtk.units import format_bytes
 from sbtk.view import audit_page
 from tests.state import state_dir  # noqa: F401 - each test has a state folder of its own
 
+pytestmark = pytest.mark.timeout(900)
 _SEEN = """() => ({
   images: [...document.images].map((image) => image.naturalWidth),
   texts: [...document.images].map((image) => image.alt),

@@ -49,7 +49,7 @@ def fetched(address: str, process: subprocess.Popen) -> bytes:
     """What is there; the address is told a moment before the server listens."""
     while True:
         try:
-            with urllib.request.urlopen(address, timeout=60) as answer:
+            with urllib.request.urlopen(address, timeout=180) as answer:
                 return answer.read()
         except urllib.error.HTTPError:
             raise
@@ -73,7 +73,7 @@ def test_it_serves_a_copy_of_the_tour_and_ends_on_ctrl_c(tmp_path):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(address.partition("?")[0], timeout=60)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=180)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
         with socket.socket() as again:
@@ -99,7 +99,7 @@ def test_a_port_in_use_is_one_line_and_nothing_is_copied(tmp_path):
         listener.listen()
         port = listener.getsockname()[1]
         with started(tmp_path, "--port", str(port), "--no-browser") as process:
-            out, errors = process.communicate(timeout=120)
+            out, errors = process.communicate(timeout=180)
     assert process.returncode == UsageError.exit_code
     assert out == ""
     assert errors.count("\n") == 1
@@ -118,7 +118,7 @@ def test_no_jupyterlab_is_one_line(monkeypatch):
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "books").write_text("a file")
     with started(tmp_path, "--no-start") as process:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=180)
     assert process.returncode == 15
     assert "cannot be written" in errors
     assert errors.count("\n") == 1
