@@ -11,6 +11,7 @@ the status, 0, comes back (numba/core/callconv.py, datamodel/models.py: ArrayMod
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -183,10 +184,10 @@ def _keep(found: _Code, file_name: str, folders: list[Path]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             part.write_bytes(hashlib.blake2b(rest, digest_size=_DIGEST_BYTES).digest() + rest)
             part.replace(folder / file_name)
-        except OSError:
-            part.unlink(missing_ok=True)
-        else:
             return
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 def _compile(dispatcher: Any, example: tuple[Any, ...]) -> _Code:
