@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from sbtk import __version__
 from sbtk.cli.output import printable
-from sbtk.errors import CancelledError, SbtkError, UsageError
+from sbtk.errors import CancelledError, DeviceWriteError, SbtkError, UsageError
 
 # verb -> what it does, in the order of `sbtk --help`. Each is a module of sbtk.cli with an `app`
 # (from sbtk.cli.options.verb_app); a verb's name is its module's.
@@ -133,14 +133,7 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
     except BrokenPipeError:
         _leave_quietly()
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(
-            SbtkError(
-                f"{where}{error.strerror or error}",
-                hint="Check room and rights there; --debug shows what was being done",
-            ),
-            words,
-        )
+        _fail(_system_error(error), words)
     except SystemExit as stop:
         # Click sees some broken pipes first, and would end with the code of findings.
         if not isinstance(stop.__context__, BrokenPipeError):
@@ -150,9 +143,28 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
 
 def _leave_quietly() -> NoReturn:
     """The reader (head, less) has left: that ends the output and is no error of ours."""
-    # The interpreter must not try to flush what is left at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _drop_output()
     sys.exit(0)
+
+
+def _drop_output() -> None:
+    """The interpreter must not try to flush what is left at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _system_error(error: OSError) -> SbtkError:
+    """What the system refused, as a line like all others."""
+    try:
+        sys.stdout.flush()
+    except OSError as full:  # what it could not take is still in its buffer
+        _drop_output()
+        what = f"standard output cannot be written ({full.strerror})"
+        return DeviceWriteError(what, hint="Make room where it goes")
+    where = f"{error.filename}: " if error.filename else ""
+    return SbtkError(
+        f"{where}{error.strerror or error}",
+        hint="Check room and rights there; --debug shows what was being done",
+    )
 
 
 def _usage_error(error: Any, verb: str) -> UsageError:

@@ -122,6 +122,16 @@ def test_a_reader_that_leaves_ends_the_output_quietly(words):
     writer.stderr.close()
 
 
+def test_a_full_output_is_one_line_and_no_finding():
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*SBTK, "limits", "--profile", "spc"], stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr.count("\n")) == (15, 1)
+    assert "standard output" in ended.stderr
+
+
 def test_names_that_the_encoding_lacks_are_escaped():
     image = samples.unpack("office.ntfs")
     ended = subprocess.run(
