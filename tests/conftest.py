@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.corpus import NAMES, CorpusVolume, volume
+
+# A test that takes longer because others use the machine has not failed.
+settings.register_profile("sbtk", deadline=None)
+settings.load_profile("sbtk")
 
 
 @pytest.fixture(params=NAMES)

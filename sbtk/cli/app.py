@@ -48,6 +48,8 @@ VERBS: dict[str, str] = {
     "demo": "tell the whole story on a sample volume",
 }
 
+_INTERRUPTED = 130  # what Typer makes of Ctrl-C; no verb returns it
+
 _USAGE = """\
 Usage: sbtk VERB [ARGUMENTS] [OPTIONS]
 
@@ -117,6 +119,8 @@ def _run_verb(verb: str, words: list[str]) -> NoReturn:
     try:
         code = app(words, prog_name=f"sbtk {verb}", standalone_mode=False)
         sys.stdout.flush()
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except (typer.Abort, KeyboardInterrupt):
         _fail(CancelledError("cancelled"), words)

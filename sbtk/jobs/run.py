@@ -28,6 +28,7 @@ from sbtk.events import (
     ignore,
 )
 from sbtk.jobs.control import Control
+from sbtk.quiesce.termination import terminations_raise
 from sbtk.settings import settings
 
 EVENTS_NAME = "events.jsonl"
@@ -139,7 +140,7 @@ def run_of(
     emit: Listener = ignore,
     run_id: str = "",
 ) -> Iterator[Run]:
-    """Begin a run and end it on record, however its body ends.
+    """Begin a run and end it on record, however its body ends: by Ctrl-C or SIGTERM too.
 
     Args:
         verb: what it does.
@@ -165,13 +166,14 @@ def run_of(
     lock = _lock(folder)
     run = Run(name, verb, folder, source, target, control or Control(), emit)
     versions = {"sbtk": sbtk.__version__, "python": platform.python_version()}
-    run.emit(
-        RunStart(run_id=name, verb=verb, source=source, target=target,
-                 options={**options, "versions": versions})
-    )  # fmt: skip
-    _record(run, "running")
     try:
-        yield run
+        with terminations_raise():
+            run.emit(
+                RunStart(run_id=name, verb=verb, source=source, target=target,
+                         options={**options, "versions": versions})
+            )  # fmt: skip
+            _record(run, "running")
+            yield run
     except BaseException as error:
         _end(run, error)
         raise

@@ -158,6 +158,33 @@ def test_what_has_ended_is_not_resumed(tmp_path):
         sbtk.resume("last")
 
 
+@pytest.mark.parametrize(
+    ("number", "trigger", "says"),
+    [
+        (signal.SIGINT, '"run_start"', "cancelled"),
+        (signal.SIGINT, '"event":"quiet"', "cancelled"),
+        (signal.SIGTERM, '"event":"quiet"', "stopped by SIGTERM"),
+    ],
+)
+def test_a_signal_before_the_copy_ends_it_in_one_line(number, trigger, says, tmp_path):
+    to = disk(tmp_path)
+    words = [sys.executable, "-m", "sbtk", "backup", volume("tiny").image, "--to", to,
+             "--snapshot", "none", "--quiet-s", "70", "--json"]  # fmt: skip
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if trigger in line:
+            break
+    process.send_signal(number)
+    rest, said = process.communicate(timeout=120)
+    assert process.returncode == 3
+    assert said == f"sbtk: {says}\n"
+    assert '"status":"cancelled"' in rest
+    with Catalog.open() as catalog:
+        assert [item.status for item in catalog.runs()] == ["cancelled"]
+    assert not any(Path(to).read_bytes())
+
+
 def test_ctrl_c_aborts_the_copy(tmp_path):
     """SIGINT at the command line: code 3, the copy aborted, no set."""
     to = tape(tmp_path)
