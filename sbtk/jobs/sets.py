@@ -14,7 +14,7 @@ from sbtk.device.base import DeviceBase, check_range
 from sbtk.device.location import find_ntfs
 from sbtk.errors import ArchiveError, DeviceReadError, TargetError
 from sbtk.events import Listener, ignore
-from sbtk.jobs.label import MOST_RECORD_BYTES, read_label
+from sbtk.jobs.label import read_label
 from sbtk.jobs.medium import Place, read_set_id
 from sbtk.jobs.units import Disk, Tape
 from sbtk.plan.model import SOURCE, Target
@@ -24,6 +24,8 @@ from sbtk.volume import Volume
 if TYPE_CHECKING:
     from sbtk.catalog.store import SetRecord
     from sbtk.ntfs.tables import Tables
+
+_HELD_BYTES = 64 << 20  # records of a tape that are kept while a set is read as a device
 
 
 @dataclass
@@ -143,7 +145,9 @@ class SetDevice(DeviceBase):
         self._archive = known.rows.archive_start_bytes[own][order]
         self._known, self._unit = known, unit
         self._lock = threading.Lock()
-        self._record: tuple[int, int, bytes] = (-2, 0, b"")  # before none
+        self._held: dict[int, bytes] = {}  # records by number
+        self._held_bytes = 0
+        self._next = -1  # the record that the drive stands before
         self.read_bytes = 0
 
     @property
@@ -196,18 +200,27 @@ class SetDevice(DeviceBase):
         out = bytearray()
         while len(out) < length_bytes:
             at = archive_bytes + len(out)
-            number, start, _ = record_at(self._runs, at)
-            held, held_start, data = self._record
-            if held != number:
-                if held != number - 1:
-                    tape.locate(self._known.record.first_object + number)
-                data, held_start = tape.read_record(MOST_RECORD_BYTES) or b"", start
-                self._record = (number, held_start, data)
-            piece = data[at - held_start : at - held_start + length_bytes - len(out)]
+            number, start, record_bytes = record_at(self._runs, at)
+            data = self._record(tape, number, record_bytes)
+            piece = data[at - start : at - start + length_bytes - len(out)]
             if not piece:
                 break
             out += piece
         return bytes(out)
+
+    def _record(self, tape: Tape, number: int, record_bytes: int) -> bytes:
+        """One record; a fragmented file comes back to the same ones, and a drive is slow to."""
+        data = self._held.pop(number, None)
+        if data is None:
+            if number != self._next:
+                tape.locate(self._known.record.first_object + number)
+            data = tape.read_record(record_bytes) or b""
+            self._next = number + 1
+            self._held_bytes += len(data)
+        self._held[number] = data  # the latest last
+        while self._held_bytes > _HELD_BYTES and len(self._held) > 1:
+            self._held_bytes -= len(self._held.pop(next(iter(self._held))))
+        return data
 
     def close(self) -> None:
         """The unit is the job's."""

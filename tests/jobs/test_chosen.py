@@ -122,10 +122,11 @@ def test_in_place_refuses_a_file_that_moved(tmp_path):
 def test_extract(layout, medium, tmp_path):
     to = tape(tmp_path) if medium == "tape" else disk(tmp_path)
     backed = back_up(volume("zoo").image, to, layout=layout)
+    large = big_files("zoo", 3)
     rows = {
         path: row
         for path, row in rows_of("zoo").items()
-        if ("sha256" in row and path.startswith("compressed/")) or path in big_files("zoo", 3)
+        if ("sha256" in row and path.startswith("compressed/")) or path in large
     }
     result = sbtk.extract(backed.set_id, list(rows), to=tmp_path / "out")
     assert result.failed == ()
