@@ -10,6 +10,7 @@ import pytest
 
 import sbtk
 from sbtk.errors import LocationError, NotConfirmedError, StreamNotFoundError, TargetError
+from sbtk.jobs.units import Tape
 from tests.corpus import volume
 from tests.jobs.jobs import MIB, back_up, disk, tape
 from tests.oracles.mount import mounted
@@ -138,6 +139,26 @@ def test_extract(layout, medium, tmp_path):
     assert result.stop.host_data_bytes == size
     with pytest.raises(LocationError, match="exists"):
         sbtk.extract(backed.set_id, big_files("zoo", 1), to=tmp_path / "out")
+
+
+def test_a_fragmented_file_reads_each_record_of_the_tape_once(tmp_path, monkeypatch):
+    to = tape(tmp_path)
+    backed = back_up(volume("zoo").image, to)
+    real, read = Tape.read_record, []
+
+    def counted(self, most_bytes):
+        read.append(self.position().logical_object)
+        return real(self, most_bytes)
+
+    with sbtk.open_volume(volume("zoo").image) as opened:
+        rows = opened.files.to_pylist()
+    worst = max((row for row in rows if row["record"] > 30), key=lambda row: row["extents"])
+    assert worst["extents"] > 1000
+    monkeypatch.setattr(Tape, "read_record", counted)
+    sbtk.extract(backed.set_id, [worst["path"]], to=tmp_path / "out")
+    data = [number for number in read if number > 2]  # behind the label and the manifest
+    assert len(data) > 1
+    assert len(set(data)) == len(data)
 
 
 def test_a_set_on_tape_behind_another(tmp_path):
