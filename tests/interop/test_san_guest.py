@@ -60,7 +60,7 @@ def report(tmp_path_factory):
         assert isinstance(san, San)
         found = run_in_guest(
             __file__.replace("test_san_guest", "guest_san"), folder,
-            timeout_s=500,
+            timeout_s=800,
             arguments=(str(san.port), san.iqn, "guest", "a secret of twelve", str(volume),
                        "portal", "another of twelve"),
         )  # fmt: skip
@@ -68,7 +68,7 @@ def report(tmp_path_factory):
 
 
 @pytest.mark.root
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 class TestKernelInitiator:
     def test_it_logs_in_with_mutual_chap_and_not_with_a_wrong_secret(self, report):
         assert report["wrong_secrets_refused"] == [True, True]
@@ -114,7 +114,7 @@ class TestKernelInitiator:
 
 
 @pytest.mark.root
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 class TestOurInitiator:
     def test_sg_io_carries_data_and_sense(self, report):
         assert report["sense"] == [5, 0x21]
