@@ -63,8 +63,10 @@ class Parameter:
         """The value that a text stands for.
 
         Raises:
-            UsageError: it is none of this type.
+            UsageError: it is none of this type, or no UTF-8, which a notebook cannot keep.
         """
+        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UsageError(f"{self.name}: {text!r} is no UTF-8", hint="Use another name for it")
         if self.kind == "bool":
             if text.lower() in _WORDS:
                 return _WORDS[text.lower()]

@@ -62,6 +62,14 @@ def test_a_wrong_type_is_refused(name, text):
         runbooks.run("nightly_backup", {name: text})
 
 
+def test_what_a_notebook_cannot_keep_is_refused_in_a_line(tmp_path):
+    ended = sbtk("run", "volume_survey", "-p", b"source=bad\xff.img", "--out", str(tmp_path / "o"))
+    assert ended.returncode == 2
+    assert "is no UTF-8" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
 def test_types_are_taken_from_the_cell():
     known = runbooks.parameters(runbooks.find("nightly_backup"))
     chosen = runbooks.values(known, {"quiet_s": "5", "resume": "no"})
