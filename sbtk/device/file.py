@@ -88,6 +88,8 @@ class FileDevice(DeviceBase):
 
     def is_cached(self, offset_bytes: int, length_bytes: int) -> bool:
         """Whether a read of up to 64 KiB would wait for nothing; False where that is not known."""
+        if not 0 <= offset_bytes <= self._size_bytes - length_bytes:
+            return False
         try:
             buffer = _SCRATCH[:length_bytes]
             return os.preadv(self._fd, [buffer], offset_bytes, os.RWF_NOWAIT) == length_bytes

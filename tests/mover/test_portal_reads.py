@@ -81,7 +81,8 @@ def test_what_waits_is_not_quick(tmp_path):
         assert not target.is_quick(1, short)
         assert not target.is_quick(0, b"")
         assert not target.is_quick(0, cdb.Read16(lba=8, blocks=129).encode())
-        assert not target.is_quick(0, cdb.Read16(lba=BLOCKS - 1, blocks=8).encode())
+        for lba in (BLOCKS - 1, BLOCKS, 1 << 54, (1 << 64) - 1):
+            assert not target.is_quick(0, cdb.Read16(lba=lba, blocks=8).encode())
         assert not target.is_quick(0, cdb.Write16(lba=8, blocks=8).encode())
         assert not target.is_quick(0, cdb.SynchronizeCache10().encode())
     finally:
