@@ -9,7 +9,6 @@ from sbtk.device.location import parse
 from sbtk.errors import LocationError
 
 COMPLETE, FLAWED = "complete", "flawed"
-RUNNING = "running"
 LAST = "last"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import errno
 import gc
 import importlib
 import io
@@ -67,6 +68,9 @@ Verbs:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave the process with its exit code (docs/exit-codes.md)."""
     words = sys.argv[1:] if arguments is None else arguments
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller, who wants the exit code
+        nowhere = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     if not words or words[0] in ("-h", "--help"):
         width = max(map(len, VERBS), default=0)
         verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
@@ -158,12 +162,12 @@ def _drop_output() -> None:
 
 def _system_error(error: OSError) -> SbtkError:
     """What the system refused, as a line like all others."""
-    try:
-        sys.stdout.flush()
-    except OSError as full:  # what it could not take is still in its buffer
-        _drop_output()
-        what = f"standard output cannot be written ({full.strerror})"
-        return DeviceWriteError(what, hint="Make room where it goes")
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
+        _drop_output()  # most likely; the system does not tell which file it was
+        return DeviceWriteError(
+            f"standard output, or a file of sbtk's own, cannot be written: {error.strerror}",
+            hint="Make room where it goes; --debug shows what was being done",
+        )
     where = f"{error.filename}: " if error.filename else ""
     return SbtkError(
         f"{where}{error.strerror or error}",

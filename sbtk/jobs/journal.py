@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from sbtk.errors import JobError, SbtkError
 from sbtk.plan.model import DIGEST_BYTES, Plan
 from sbtk.plan.store import from_bytes, to_bytes
+from sbtk.whole_file import write_whole
 
 PLAN_NAME, JOB_NAME, LISTS_NAME, DIGESTS_NAME = (
     "plan.sbtkplan", "job.json", "lists.jsonl", "digests.bin",
@@ -71,10 +71,8 @@ class Journal:
             (DIGESTS_NAME, b""),
             (LISTS_NAME, b""),
         ):
-            with _written(folder), (folder / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            with _written(folder):
+                write_whole(folder / name, content)
         return cls(folder, job, plan, set())
 
     @classmethod
@@ -133,15 +131,16 @@ class Journal:
         """
         self.close()
         ended = "".join(json.dumps({"ended": item}) + "\n" for item in range(first_open))
-        with _written(self._folder):
-            (self._folder / LISTS_NAME).write_text(ended)
+        # Killed in between, the lists that are the same in both plans are all that counts.
+        for name, content in (
+            (LISTS_NAME, ended.encode()),
+            (PLAN_NAME, to_bytes(plan)),
+            (DIGESTS_NAME, digests.tobytes()),
+        ):
+            with _written(self._folder):
+                write_whole(self._folder / name, content)
         self.ended_lists = set(range(first_open))
         self.first_open = first_open
-        for name, content in ((PLAN_NAME, to_bytes(plan)), (DIGESTS_NAME, digests.tobytes())):
-            temporary = self._folder / f"{name}.new"
-            with _written(self._folder):
-                temporary.write_bytes(content)
-                temporary.replace(self._folder / name)
         self.plan = plan
 
     def digests(self) -> NDArray[np.uint8]:

@@ -274,28 +274,6 @@ def find_sets(unit: Disk | Tape, emit: Listener = ignore) -> list[FoundSet]:
     return _tape_sets(unit, emit) if isinstance(unit, Tape) else _disk_sets(unit, emit)
 
 
-def read_set(unit: Disk | Tape, place: Place) -> FoundSet:
-    """The set that begins at ``place``.
-
-    Raises:
-        ArchiveError: none begins there.
-    """
-    if isinstance(unit, Disk):
-        read_at = disk_reader(unit, place.start_bytes)
-        manifest, document = _manifest(read_at)
-        try:
-            limit = unit.size_bytes - place.start_bytes
-            digests, end = _disk_closing(read_at, manifest, limit)
-        except ArchiveError as error:
-            return FoundSet(place, manifest, document, damage=str(error))
-        return FoundSet(place, manifest, document, end, digests)
-    unit.to_end_of_data()
-    end = unit.position().logical_object
-    unit.locate(place.first_object)
-    behind, marked = _end_of_file(unit, end)
-    return _tape_set(unit, place, behind, marked=marked)
-
-
 def read_set_id(unit: Disk | Tape, place: Place) -> str:
     """Name of the set that begins at ``place``, empty where none does: is it the right medium?"""
     reader: Callable[[], ReadAt] = (

@@ -28,6 +28,7 @@ from sbtk.mover.tape_lun import TapeLun
 from sbtk.mover.target import Target
 from sbtk.scsi.iscsi_login import Access, Chap
 from sbtk.scsi.limits import Limits
+from sbtk.whole_file import write_whole
 
 CONFIG = "san.json"
 SNAPSHOTS = "snapshots"
@@ -149,10 +150,8 @@ class San:
             "user": self.user,
             "secret_file": self.secret_file,
         }
-        part = self.folder / f".{CONFIG}.part"
         try:
-            part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-            part.replace(self.folder / CONFIG)
+            write_whole(self.folder / CONFIG, f"{json.dumps(document, indent=2)}\n".encode())
         except OSError as error:
             raise LocationError(f"{self.folder / CONFIG}: {error.strerror}") from error
 

@@ -17,6 +17,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,10 +143,11 @@ def _source(module: str) -> Path:
 
 
 def _key(kinds: list[str], sources: list[Path]) -> str:
-    """What the object code depends on: arguments, processor, LLVM, and the source itself."""
+    """What the object code depends on: arguments, processor, LLVM, Numba, and the source itself."""
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-    for part in (*kinds, llvmlite.__version__, llvm.get_process_triple(), *machine):
+    compiler = (version("numba"), llvmlite.__version__, llvm.get_process_triple())
+    for part in (*kinds, *compiler, *machine):
         digest.update(part.encode() + b"\0")
     for source in sources:
         digest.update(source.read_bytes())

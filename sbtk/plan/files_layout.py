@@ -37,7 +37,7 @@ from sbtk.plan.file_streams import (
 )
 from sbtk.plan.layout import add_partition_table, align_bytes, selected_ranges
 from sbtk.plan.model import Int64Array, Ranges, Target
-from sbtk.plan.selection import Selection, to_ranges
+from sbtk.plan.selection import Selection, in_folder, to_ranges
 
 ReadValue = Callable[[int], bytes]
 """``read_value(row)``: the value of the resident attribute in a row of ``streams``."""
@@ -108,10 +108,7 @@ def _file_rows(tables: Tables, selection: Selection) -> list[FileRow]:
     """Chosen files and folders of users, by record."""
     table = tables.files
     record = table.column("record").to_numpy()
-    in_extend = pa.compute.starts_with(table.column("path"), "$Extend").to_numpy(
-        zero_copy_only=False
-    )
-    keep = (record >= FIRST_USER_RECORD) & ~in_extend
+    keep = (record >= FIRST_USER_RECORD) & ~in_folder(table.column("path"), "$Extend")
     if selection.left_out is not None:
         keep &= ~selection.left_out
     chosen = table.filter(pa.array(keep))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sbtk.archive.manifest import Geometry
-from sbtk.errors import PlanError
+from sbtk.errors import PlanError, VolumeDamagedError
 from sbtk.events import Finding
 from sbtk.extents import runs
 from sbtk.extents.runs import Runs
@@ -85,6 +85,7 @@ def select(
     Raises:
         PlanError: the scan has no content (a bare $MFT), or an include glob matches nothing.
         UsageError: a glob is none.
+        VolumeDamagedError: a chosen cluster lies behind the end of the LUN.
     """
     if tables.volume.bare_mft or not geometry.cluster_bytes:
         raise PlanError(
@@ -102,8 +103,20 @@ def select(
         chosen = _without(used, tables, left_out, geometry.total_clusters)
         counts["left_out_files"] = int(left_out.sum())
     counts["selected_clusters"] = chosen.total_clusters
+    _check_end(chosen, geometry)
     backup_boot = geometry.volume_end_bytes <= geometry.lun_bytes
     return Selection(chosen, backup_boot, partition_table, left_out, findings, counts)
+
+
+def _check_end(chosen: Runs, geometry: Geometry) -> None:
+    end = int(chosen.lcn[-1] + chosen.clusters[-1]) if len(chosen) else 0
+    end_bytes = geometry.volume_start_bytes + end * geometry.cluster_bytes
+    if end_bytes > geometry.lun_bytes:
+        raise VolumeDamagedError(
+            f"the volume is cut off: the LUN ends after {geometry.lun_bytes} bytes, clusters in "
+            f"use reach to byte {end_bytes}",
+            hint="Copy the volume again, whole",
+        )
 
 
 def _real_runs(extents: pa.Table) -> tuple[Int64Array, Int64Array]:
@@ -151,10 +164,17 @@ def _left_out(files: pa.Table, choice: Choice) -> NDArray[np.bool_] | None:
             )
         left_out |= ~wanted
     system = files.column("record").to_numpy() < FIRST_USER_RECORD
-    in_extend = pa.compute.starts_with(paths, "$Extend").to_numpy(zero_copy_only=False)
+    in_extend = in_folder(paths, "$Extend")
     folder = files.column("is_directory").to_numpy(zero_copy_only=False)
     left_out &= ~(system | in_extend | folder)
     return left_out if left_out.any() else None
+
+
+def in_folder(paths: pa.ChunkedArray, folder: str) -> NDArray[np.bool_]:
+    """(rows,) bool: the folder itself and all that is in it."""
+    inside = pa.compute.starts_with(paths, f"{folder}/")
+    found = pa.compute.or_(inside, pa.compute.equal(paths, folder))
+    return np.asarray(pa.compute.fill_null(found, False).to_numpy(zero_copy_only=False))
 
 
 def _matches(paths: pa.ChunkedArray, patterns: Sequence[str]) -> NDArray[np.bool_]:

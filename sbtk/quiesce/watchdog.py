@@ -20,19 +20,22 @@ import sys
 import time
 
 FITHAW = 0xC0045878  # include/uapi/linux/fs.h: _IOWR('X', 120, int)
+NEVER_FROZEN = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM}
 RETRY_S = 0.05
 DONE, THAWED, NOTHING = 0, 3, 4
 
 
 def thaw(descriptor: int) -> bool:
-    """Thaw; False where the file system is not frozen."""
-    try:
-        fcntl.ioctl(descriptor, FITHAW, 0)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            return False
-        raise
-    return True
+    """Thaw, however often it takes; False where the file system is not frozen."""
+    while True:
+        try:
+            fcntl.ioctl(descriptor, FITHAW, 0)
+        except OSError as error:
+            if error.errno in NEVER_FROZEN:
+                return False
+            time.sleep(RETRY_S)  # the file system could not: it is still frozen
+        else:
+            return True
 
 
 def watch(descriptor: int, deadline_s: float) -> int:

@@ -182,7 +182,6 @@ _RULES: dict[str, _Rule] = {
     "iSCSIProtocolLevel": _fixed("1", lambda value: number(value, 0, 31)),  # 13.24
     "TaskReporting": lambda _value, own: ("RFC3720", own),  # 13.23
 }
-OPERATIONAL_KEYS = frozenset(_RULES)
 
 
 def answer(key: str, value: str, own: Parameters) -> _Answer:

@@ -20,7 +20,7 @@ from sbtk.errors import RemoteScsiError, TransportError
 from sbtk.scsi import iscsi
 from sbtk.scsi.iscsi import SERIAL_MASK, serial_after
 from sbtk.scsi.iscsi_login import Chap, InitiatorLogin
-from sbtk.scsi.iscsi_text import Parameters, decode_pairs, encode_pairs
+from sbtk.scsi.iscsi_text import Parameters
 from sbtk.settings import settings
 from sbtk.transport.base import ByteView, Response
 from sbtk.transport.iscsi_connection import Connection
@@ -210,20 +210,6 @@ class IscsiSession:
     def lun(self, lun: int) -> IscsiTransport:
         """The transport to one logical unit; closing it leaves the session open."""
         return IscsiTransport(self, lun)
-
-    def send_targets(self) -> list[tuple[str, str]]:
-        """(target name, address) of everything the portal lets us see (discovery session)."""
-        _, text = self._exchange(
-            iscsi.TextRequest(), encode_pairs({"SendTargets": "All"}), timeout_s=CONNECT_TIMEOUT_S
-        )
-        found: list[tuple[str, str]] = []
-        name = ""
-        for key, value in decode_pairs(text):
-            if key == "TargetName":
-                name = value
-            elif key == "TargetAddress":
-                found.append((name, value))
-        return found
 
     # -- commands -----------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from sbtk.report.run_log import RunLog, read_run
 from sbtk.units import format_bytes, format_seconds
 from sbtk.view import html, plots, result
 from sbtk.view.html import Html
+from sbtk.whole_file import write_whole
 
 _DAY_S = 86_400.0
 
@@ -208,10 +208,8 @@ def export(audit: Audit, stale_days: float, out_dir: str) -> Html:
         )
         + "\n</main></body>\n</html>\n"
     )
-    unfinished = target.with_name(f".audit.html.{os.getpid()}")
     try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(target)
+        write_whole(target, page.encode())
     except OSError as error:
         raise DeviceWriteError(f"{target} cannot be written: {error.strerror or error}") from error
     return html.facts([("Page", str(target)), ("Size", format_bytes(len(page.encode())))])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from sbtk.errors import DeviceWriteError
+from sbtk.whole_file import write_whole
 
 MARK = "RESULT "
 FILE_NAME = "result.json"
@@ -44,10 +44,8 @@ def result(notebook: str, facts: dict[str, Any], out_dir: str) -> None:
     """
     line = json.dumps({"notebook": notebook, **facts}, ensure_ascii=False, default=str)
     target = folder(out_dir) / FILE_NAME
-    unfinished = target.with_name(f".{FILE_NAME}.{os.getpid()}")
     try:
-        unfinished.write_text(line + "\n", encoding="utf-8")
-        unfinished.replace(target)
+        write_whole(target, f"{line}\n".encode())
     except OSError as error:
         raise DeviceWriteError(f"{target} cannot be written: {error.strerror or error}") from error
     sys.stdout.write(f"{MARK}{line}\n")

@@ -132,6 +132,12 @@ def test_a_full_output_is_one_line_and_no_finding():
     assert "standard output" in ended.stderr
 
 
+def test_a_closed_output_leaves_the_exit_code():
+    for words, code in ((["limits", "--profile", "spc"], 0), (["scan", "/nowhere"], 12)):
+        ended = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *SBTK, *words], check=False)
+        assert ended.returncode == code
+
+
 def test_names_that_the_encoding_lacks_are_escaped():
     image = samples.unpack("office.ntfs")
     ended = subprocess.run(

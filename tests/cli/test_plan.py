@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sbtk.errors import VolumeDamagedError
 from sbtk.plan.check import find_faults
 from sbtk.plan.store import from_bytes, to_bytes
 from tests.cli.running import run
@@ -90,3 +91,12 @@ def test_a_damaged_plan_is_refused(capsys, image, tmp_path):
         saved.write_bytes(content[:cut])
         ended = run(capsys, "plan", saved)
         assert (ended.code, ended.err.count("\n")) == (50, 1)
+
+
+def test_a_volume_that_is_cut_off_is_named_for_what_it_is(capsys, image, tmp_path):
+    cut = tmp_path / "cut.img"
+    with cut.open("wb") as file:
+        file.write(image.read_bytes()[: image.stat().st_size // 2])
+    ended = run(capsys, "plan", cut, "--to", tmp_path / "x")
+    assert ended.code == VolumeDamagedError.exit_code
+    assert "cut off: the LUN ends after" in ended.err

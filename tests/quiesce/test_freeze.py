@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -168,3 +169,19 @@ def test_ntfs_3g_cannot_be_frozen_and_the_message_says_so(tmp_path):
     assert caught.value.exit_code == 47
     with pytest.raises(FreezeError, match="No such file"), frozen(str(tmp_path / "missing")):
         pytest.fail("not frozen")
+
+
+def test_a_thaw_that_fails_is_tried_again(monkeypatch):
+    answers = [errno.EIO, errno.EBUSY, None]
+
+    def ioctl(*_):
+        number = answers.pop(0)
+        if number is not None:
+            raise OSError(number, "no")
+
+    monkeypatch.setattr(watchdog.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(watchdog, "RETRY_S", 0)
+    assert watchdog.thaw(0)
+    assert answers == []
+    answers.append(errno.EINVAL)
+    assert not watchdog.thaw(0)
