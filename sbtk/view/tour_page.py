@@ -16,6 +16,7 @@ from sbtk.scsi.cscd import IdentificationCscd
 from sbtk.scsi.designator import Designator, naa6
 from sbtk.scsi.segments import BlockToStream
 from sbtk.scsi.xcopy import ParameterList
+from sbtk.transport.base import ByteView
 from sbtk.units import plural
 from sbtk.view import fields, html
 from sbtk.view.callbacks import guarded
@@ -210,8 +211,9 @@ class _Tape:
         self.transfer_bytes = record_bytes
         self.written_bytes = 0
 
-    def write(self, part: memoryview) -> None:
-        self.written_bytes += len(part)
+    def write(self, data: memoryview, head: ByteView = b"") -> None:
+        """See ``Sink.write``."""
+        self.written_bytes += len(head) + len(data)
 
 
 def queue_steps(record_bytes: int, segments: list[tuple[int, bool, bool]]) -> list[dict[str, Any]]:

@@ -202,9 +202,11 @@ def open_folder():
 
 
 def scan_as_nobody(path: Path) -> subprocess.CompletedProcess[str]:
-    """Drop every privilege after the imports, for the interpreter may be root's alone."""
+    """Drop every privilege after a scan of nothing, for what it imports may be root's alone."""
     script = (
-        "import os, sys, sbtk.cli.app as a, sbtk.cli.scan\n"
+        "import contextlib, io, os, sys, sbtk.cli.app as a\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):\n"
+        "    a.main(['scan', '/nowhere'])\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "a.main(['scan', sys.argv[1]])\n"
     )

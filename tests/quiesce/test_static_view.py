@@ -329,6 +329,7 @@ def test_where_no_reflink_can_be_had_the_way_out_is_named_before_the_wait(tmp_pa
 _HOLDER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs behind &
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where it runs behind nohup
 from sbtk.quiesce.static_view import static_view
 from sbtk.errors import SbtkError
 try:
