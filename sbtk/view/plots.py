@@ -50,7 +50,8 @@ class Picture:
 
     def _ipython_display_(self) -> None:
         """Show both: JupyterLab gives a PNG no text of its own, unlike the pages made of it."""
-        display(self._repr_mimebundle_()[0], metadata=self._repr_mimebundle_()[1], raw=True)  # type: ignore[no-untyped-call]
+        data, about = self._repr_mimebundle_()
+        display(data, metadata=about, raw=True)  # type: ignore[no-untyped-call]
         display(html.folded("The picture as text", self.text))  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
