@@ -29,7 +29,8 @@ from sbtk.cli.options import (
 )
 from sbtk.cli.output import printable, show
 from sbtk.cli.progress import reporter
-from sbtk.errors import DeviceWriteError, PlanError, UsageError
+from sbtk.device.location import parse
+from sbtk.errors import DeviceWriteError, LocationError, PlanError, UsageError
 from sbtk.events import Listener
 from sbtk.plan import summary
 from sbtk.plan.api import plan_backup
@@ -80,8 +81,7 @@ def plan(
     with reporter(progress, as_json) as emit:
         made = _saved(source)
         if made is None:
-            if not to:
-                raise UsageError("a plan needs a target", hint="Add --to tape:PATH or --to DISK")
+            _check_target(to)
             made = _new(
                 source, to, layout, profile, include or [], exclude or [],
                 paging_files=paging_files, record_bytes=parse_bytes(record_bytes), emit=emit,
@@ -98,6 +98,16 @@ def plan(
     _show(made, costs)
     if out is not None:
         show(Text(f"\nPlan saved in {printable(str(out))}"))
+
+
+def _check_target(to: str) -> None:
+    """A plan can be made for a target that is not there yet, but for none that is no target."""
+    if not to:
+        raise UsageError("a plan needs a target", hint="Add --to tape:PATH or --to DISK")
+    place = parse(to)
+    path = Path(place.path)
+    if place.kind == "path" and path.exists() and not (path.is_file() or path.is_block_device()):
+        raise LocationError(f"{to} is no disk", hint="Name an image file or a block device")
 
 
 def _new(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sbtk.extents import runs
@@ -79,7 +80,9 @@ def has_findings(findings: pd.DataFrame) -> bool:
 
 
 def _of_scan(tables: Tables) -> Iterator[AuditFinding]:
-    paths = dict(zip(*(tables.files[name].to_pylist() for name in ("record", "path")), strict=True))
+    concerned = np.isin(tables.files["record"].to_numpy(), tables.findings["record"].to_numpy())
+    named = tables.files.select(["record", "path"]).filter(pa.array(concerned))
+    paths = dict(zip(*(named[name].to_pylist() for name in ("record", "path")), strict=True))
     for row in tables.findings.to_pylist():
         path = paths.get(row["record"])
         yield AuditFinding(**row, files=(path,) if path else (), file_count=int(bool(path)))

@@ -1,8 +1,8 @@
 """The copy engine: executes the segments of one EXTENDED COPY, in order, with constant memory.
 
-Source data flows through two byte queues (``queues``) from readers, which run ahead in a thread
-where reads wait, to sinks that write large pieces; digests are computed on the way. What a segment
-means stands in ``work``; how it fails, in ``copy_abort``.
+Source data flows through two byte queues (``queues``) from readers, which run ahead and digest what
+they read, to sinks that write large pieces in order. What a segment means stands in ``work``; how
+it fails, in ``copy_abort``.
 """
 
 from __future__ import annotations
@@ -15,22 +15,16 @@ from itertools import chain
 from threading import Event
 from typing import Any
 
+from blake3 import blake3
+
 from sbtk.mover import tape_segments, work
 from sbtk.mover.buffers import CHUNK_BYTES, BufferPool
 from sbtk.mover.copy_abort import CopyAbort, abort, field_error
-from sbtk.mover.digests import SegmentDigests
 from sbtk.mover.endpoint import Resolver
 from sbtk.mover.held_data import HeldData
 from sbtk.mover.queues import Queues
-from sbtk.mover.readers import (
-    SMALL_BYTES,
-    BlockChunk,
-    ReadAhead,
-    chunks,
-    in_background,
-    read_disk,
-    read_tape,
-)
+from sbtk.mover.read_ahead import SMALL_BYTES, BlockChunk, Piece, ReadAhead, chunks
+from sbtk.mover.readers import in_background, read_disk, read_tape
 from sbtk.mover.sinks import Sink
 from sbtk.mover.work import Work, WorkPlanner
 from sbtk.scsi import segments as seg
@@ -39,7 +33,7 @@ from sbtk.scsi.limits import Limits
 from sbtk.scsi.segment_base import HOLD_TYPES, SOURCE_BYTE
 from sbtk.scsi.xcopy import ParameterList
 
-_NOTHING = memoryview(b"")
+_NOTHING = Piece(memoryview(b""))
 _MANY_BLOCKS = SMALL_BYTES // 4096
 
 
@@ -106,7 +100,7 @@ class Engine:
         self._planner = WorkPlanner(resolver, limits, command.inline)
         self._queues = Queues()
         self._ahead = ReadAhead(resources.buffers)
-        self._digests = SegmentDigests(held)
+        self._digest: blake3 | None = None
         self._sink: Sink | None = None
         self._planned_bytes = 0
         self._before_bytes = 0
@@ -132,8 +126,7 @@ class Engine:
         except CopyAbort as stopped:
             raise stopped.within(index, self._residual()) from stopped
         finally:
-            with closing(self._ahead):
-                self._digests.close()  # before the buffer that it may still read is lent again
+            self._ahead.close()
 
     # -- one segment -----------------------------------------------------------------------------
 
@@ -164,13 +157,15 @@ class Engine:
         unread = max(0, need - len(self._queues.source))
         work.check_ranges(item, unread, self._planned_bytes)
         if self._shared_disk:
-            self._announce_within(item, unread, waiting)
+            self._announce_within(item, segment, unread, waiting)
+        if self._queues.source:
+            self._ahead.close()  # less is read than was announced, and digests begin with the rest
         self._before_bytes = self._progress.transferred_bytes
         self._sink = item.sink
         if item.sink is not None and item.sink.transfer_bytes and waiting and not need:
-            self._queues.feed(_NOTHING, item.sink)
+            self._queues.feed(_NOTHING.view, item.sink)
         self._holds = seg.base_type(segment.type_code) in HOLD_TYPES
-        self._digests.begin(wanted=seg.is_digest(segment.type_code))
+        self._digest = _digest_of(segment)
         if need:
             self._pump(item, need)
         source_pad = item.source is not None and item.source.pad
@@ -178,7 +173,8 @@ class Engine:
             cat=segment.cat, source_pad=source_pad, target_pad=target_pad, sink=item.sink
         )
         self._note_progress()
-        self._digests.end()
+        if self._digest is not None:
+            self._held.append(self._digest.digest())
 
     def _pump(self, item: Work, need: int) -> None:
         """Process ``need`` bytes: to the sink, to the digest, to the held data."""
@@ -187,52 +183,58 @@ class Engine:
                 for piece in pieces:
                     self._process(piece, item.sink)
             return
-        for view in self._read(item, need):  # the same where nothing has to come first
-            self._process(view[:need], item.sink)
-            if len(view) > need:
-                self._queues.source += view[need:]
-            need -= min(need, len(view))
+        for piece in self._read(item, need):  # the same where nothing has to come first
+            self._process(self._needed(piece, need), item.sink)
+            need -= min(need, len(piece.view))
 
     def _waits(self, sink: Sink | None) -> bool:
         """Whether earlier segments left bytes that can be processed or written before any read."""
         left = len(self._queues.destination)
         return bool(self._queues.source) or (sink is not None and left >= sink.transfer_bytes)
 
-    def _process(self, piece: memoryview, sink: Sink | None) -> None:
-        self._digests.update(piece)
+    def _needed(self, piece: Piece, need: int) -> Piece:
+        """What is to be processed; what was read beyond it is residual source data."""
+        if len(piece.view) <= need:
+            return piece
+        self._queues.source += piece.view[need:]
+        return piece._replace(view=piece.view[:need])
+
+    def _process(self, piece: Piece, sink: Sink | None) -> None:
+        if piece.digest is not None:
+            self._digest = piece.digest
+        elif self._digest is not None:
+            self._digest.update(piece.view)
         if self._holds:
-            self._held.append(piece)
+            self._held.append(piece.view)
         if sink is not None:
-            self._queues.feed(piece, sink)
+            self._queues.feed(piece.view, sink)
         self._note_progress()
         self._check_cancel()
 
-    def _processed(self, item: Work, need: int) -> Generator[memoryview, None, None]:
+    def _processed(self, item: Work, need: int) -> Generator[Piece, None, None]:
         """Exactly ``need`` bytes: what earlier segments left first, then what is read."""
         if item.data is not None:
-            yield memoryview(item.data)
+            yield Piece(memoryview(item.data))
             return
-        left = memoryview(self._queues.take_source(need))
-        need -= len(left)
+        left = Piece(memoryview(self._queues.take_source(need)))
+        need -= len(left.view)
         if not need:
-            if left:
+            if left.view:
                 yield left
             return
         # The first read comes before the first write: a short range that reaches into itself is
         # read whole. What was left in either queue is processed even if that read fails.
-        views = self._read(item, need)
-        first, stopped = _first_of(views)
-        if left or stopped is not None:
+        pieces = self._read(item, need)
+        first, stopped = _first_of(pieces)
+        if left.view or stopped is not None:
             yield left
         if stopped is not None:
             raise stopped
-        for view in chain((first,), views):
-            yield view[:need]
-            if len(view) > need:
-                self._queues.source += view[need:]
-            need -= min(need, len(view))
+        for piece in chain((first,), pieces):
+            yield self._needed(piece, need)
+            need -= min(need, len(piece.view))
 
-    def _read(self, item: Work, need: int) -> Iterator[memoryview]:
+    def _read(self, item: Work, need: int) -> Iterator[Piece]:
         source = item.source
         if source is None or source.unit is None:
             raise field_error(SOURCE_BYTE)
@@ -300,16 +302,15 @@ class Engine:
         units = {id(unit) for unit in map(self._unit_of, read) if unit is not None}
         self._shared_disk = any(id(self._unit_of(item)) in units for item in written)
         if not self._shared_disk:
-            self._ahead.expect(self._large_reads())
+            self._ahead.expect(self._upcoming())
 
-    def _announce_within(self, item: Work, unread: int, waiting: int) -> None:
+    def _announce_within(self, item: Work, segment: Any, unread: int, waiting: int) -> None:
         """Read ahead inside this segment only, if it does not reach into itself."""
         safe = work.check_overlap(item, unread, waiting + len(self._queues.source), CHUNK_BYTES)
-        if safe and item.disk is not None and item.source is not None and unread > CHUNK_BYTES:
-            self._digests.settle()
-            self._ahead.expect(_large(chunks(item.source.block, item.disk.start_byte, unread)))
+        if safe and (item.need_bytes or 0) > CHUNK_BYTES:
+            self._ahead.expect(_large_reads(item, segment))
 
-    def _large_reads(self) -> Iterator[BlockChunk]:
+    def _upcoming(self) -> Iterator[tuple[BlockChunk, blake3 | None]]:
         """What the disks will be asked for if no segment leaves residual source data."""
         for segment in self._command.segments:
             if segment.SOURCE_KIND == seg.BLOCK and _is_large(segment):
@@ -317,9 +318,7 @@ class Engine:
                     item = self._planner.plan(segment)
                 except CopyAbort:  # it is raised when its turn has come
                     return
-                if item.disk and item.source and item.source.unit and item.need_bytes:
-                    start = item.disk.start_byte
-                    yield from _large(chunks(item.source.block, start, item.need_bytes))
+                yield from _large_reads(item, segment)
 
     def _unit_of(self, cscd_id: int) -> object | None:
         try:
@@ -334,13 +333,25 @@ def _is_large(segment: seg.Segment) -> bool:
     return bool(count_bytes >= SMALL_BYTES or getattr(segment, "blocks", 0) >= _MANY_BLOCKS)
 
 
-def _large(reads: Iterator[BlockChunk]) -> Iterator[BlockChunk]:
-    return (item for item in reads if item.length_bytes >= SMALL_BYTES)
+def _digest_of(segment: seg.Segment) -> blake3 | None:
+    """A new digest, if the segment wants one."""
+    return blake3() if seg.is_digest(segment.type_code) else None
 
 
-def _first_of(views: Iterator[memoryview]) -> tuple[memoryview, CopyAbort | None]:
+def _large_reads(item: Work, segment: seg.Segment) -> Iterator[tuple[BlockChunk, blake3 | None]]:
+    """The reads of a segment that are worth making ahead, and the digest that they go into."""
+    disk, source, need = item.disk, item.source, item.need_bytes
+    if disk is None or source is None or source.unit is None or not need:
+        return
+    digest = _digest_of(segment)
+    for chunk in chunks(source.block, disk.start_byte, need, whole=disk.whole):
+        if chunk.length_bytes >= SMALL_BYTES:
+            yield chunk, digest
+
+
+def _first_of(pieces: Iterator[Piece]) -> tuple[Piece, CopyAbort | None]:
     """The first piece, or what went wrong instead."""
     try:
-        return next(views), None
+        return next(pieces), None
     except CopyAbort as stopped:
         return _NOTHING, stopped

@@ -67,6 +67,8 @@ def test_profiles_take_single_numbers(capsys, image, tmp_path):
         (("--to", "x", "--profile", "nope"), 2, "no profile"),
         (("--to", "x", "--profile", "spc,max_segments=many"), 2, "is no limit"),
         ((), 2, "needs a target"),
+        (("--to", "/"), 11, "is no disk"),
+        (("--to", "/dev/null"), 11, "is no disk"),
         (("--to", "tape:x", "--layout", "mirror"), 50, "no mirror"),
         (("--to", "x", "--include", "nothing-like-this"), 50, "no file matches"),
         (("--to", "tape:x", "--record-bytes", "256"), 50, "cannot hold"),
