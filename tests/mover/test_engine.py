@@ -173,6 +173,23 @@ def test_reads_run_ahead_of_the_segment_in_work(tmp_path):
     assert (tmp_path / "b").read_bytes()[: 32 * 512 * 512] == DATA[: 32 * 512 * 512]
 
 
+def test_what_was_left_comes_before_what_was_read_ahead(tmp_path):
+    """700 bytes of a tape's record wait when a segment of several reads begins: so its digest."""
+    record = DATA[-1000:]
+    tape, disk = file_tape(tmp_path / "t", [record]), file_disk(tmp_path / "a", DATA)
+    with Rig(disk, tape) as rig:
+        assert rig.copy(
+            seg.BlockBytesToBlockBytes(0xCA, True, 0, NULL_BLOCK, MIB, 9, 0),
+            seg.StreamToNothing(0x06, True, 1, 1000, 300),
+            seg.BlockBytesToBlockBytes(0xCA, True, 0, NULL_BLOCK, 3 * MIB, 0, 0),
+            seg.BlockBytesToBlockBytes(0xCA, False, 0, NULL_BLOCK, 2 * MIB, 5, 0),
+        ) is None  # fmt: skip
+        moved = [DATA[9 * 512 :][:MIB], record[300:] + DATA[: 3 * MIB - 700], DATA[5 * 512 :]]
+        assert rig.held() == b"".join(
+            blake3(part).digest() for part in (*moved[:2], moved[2][: 2 * MIB])
+        )
+
+
 def test_a_disk_that_is_read_and_written_is_not_read_ahead(tmp_path):
     """A chain of large segments on one disk: each sees what the one before it wrote."""
     disk = Watched(file_disk(tmp_path / "a", DATA))

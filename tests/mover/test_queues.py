@@ -3,11 +3,13 @@
 
 import itertools
 import random
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sbtk.mover import engine, read_ahead
 from sbtk.scsi import segments as seg
 from sbtk.scsi.xcopy import ParameterList
 from tests.mover import model
@@ -123,12 +125,12 @@ def transfer_of(slot):
 
 
 @st.composite
-def steps(draw):
+def steps(draw, sources=DISKS, targets=DISKS):
     kind = draw(st.sampled_from([0x00, 0x00, 0x01, 0x02, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A,
                                  0x0B, 0x0C, 0x0D, 0x0F, 0x10, 0x12]))  # fmt: skip
     disk, other, tape = (
-        draw(st.sampled_from(DISKS)),
-        draw(st.sampled_from(DISKS)),
+        draw(st.sampled_from(sources)),
+        draw(st.sampled_from(targets)),
         draw(st.sampled_from(TAPES)),
     )
     code = kind + (0xC0 if kind < 0x10 and kind != 0x07 and draw(st.booleans()) else 0)
@@ -192,6 +194,32 @@ def fill(rig) -> dict:
 @given(st.lists(steps(), min_size=1, max_size=8), st.lists(st.booleans(), min_size=6, max_size=6))
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_random_lists_beside_the_model(rig, segments, pads):
+    beside_the_model(rig, segments, pads)
+
+
+@pytest.fixture(scope="module")
+def ahead(rig):
+    """Every read of a disk is made ahead, and a handful of blocks are several reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_ahead, "SMALL_BYTES", 512)
+        patch.setattr(read_ahead, "CHUNK_BYTES", 4096)
+        patch.setattr(engine, "SMALL_BYTES", 512)
+        patch.setattr(engine, "_MANY_BLOCKS", 1)
+        yield rig
+
+
+@given(
+    st.lists(steps(sources=[0, 2], targets=[1]), min_size=2, max_size=8),
+    st.lists(st.booleans(), min_size=6, max_size=6),
+)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_random_lists_read_ahead_beside_the_model(ahead, segments, pads):
+    beside_the_model(ahead, segments, pads)
+    assert not [item for item in threading.enumerate() if item.name == read_ahead.THREAD_NAME]
+
+
+def beside_the_model(rig, segments, pads):
+    """A list does to the units, and leaves in the held data, what it does to the model."""
     devices = fill(rig)
     slots, cscds = {}, []
     for n, unit in enumerate(rig.units):
