@@ -23,9 +23,10 @@ from sbtk.mover.copy_abort import CopyAbort, abort, field_error
 from sbtk.mover.endpoint import Resolver
 from sbtk.mover.held_data import HeldData
 from sbtk.mover.queues import Queues
-from sbtk.mover.read_ahead import SMALL_BYTES, BlockChunk, Piece, ReadAhead, chunks
+from sbtk.mover.read_ahead import SMALL_BYTES, Piece, Read, ReadAhead, reads
 from sbtk.mover.readers import in_background, read_disk, read_tape
 from sbtk.mover.sinks import Sink
+from sbtk.mover.straight import Route, StraightRead, route_of
 from sbtk.mover.work import Work, WorkPlanner
 from sbtk.scsi import segments as seg
 from sbtk.scsi import sense_codes as codes
@@ -116,17 +117,56 @@ class Engine:
         index = 0
         try:
             self._announce_reads()
-            for index, segment in enumerate(self._command.segments):
+            while (index := index + self._go_straight(index)) < len(self._command.segments):
                 self._progress.segments_processed = index + 1
                 self._check_cancel()
                 self._sink = None
-                self._execute(segment)
+                self._execute(self._command.segments[index])
+                index += 1
             left = len(self._queues.source) + len(self._queues.destination)
             self._progress.residual_bytes = left
         except CopyAbort as stopped:
             raise stopped.within(index, self._residual()) from stopped
         finally:
             self._ahead.close()
+
+    # -- several segments ------------------------------------------------------------------------
+
+    def _go_straight(self, index: int) -> int:
+        """Copy the plain segments from ``index`` on (``straight``); how many were copied whole."""
+        waits = self._queues.source or self._queues.destination
+        route = None if self._shared_disk or waits else self._route(index)
+        run = route.plain_run(self._command.segments, index) if route else []
+        if not route or not run:
+            return 0
+        progress, done = self._progress, 0
+        whole_bytes, self._sink = progress.transferred_bytes, None
+        self._ahead.expect(route.reads(run))
+        while isinstance(read := self._ahead.next_read(), StraightRead):
+            if self._cancel.is_set() or not route.write(read):
+                progress.transferred_bytes = whole_bytes  # the engine begins the segment again
+                break
+            progress.transferred_bytes += read.length_bytes
+            if read.ends_segment:
+                done += 1
+                whole_bytes = progress.transferred_bytes
+                progress.segments_processed = index + done
+                if read.digest is not None:
+                    self._held.append(read.digest.digest())
+        self._ahead.close()
+        return done
+
+    def _route(self, index: int) -> Route | None:
+        if index == len(self._command.segments):
+            return None
+        segment = self._command.segments[index]
+        if type(segment) is not seg.BlockToBlock:
+            return None
+        try:
+            source, target = self._planner.source_of(segment), self._planner.target_of(segment)
+        except CopyAbort:  # it is raised when it is planned
+            return None
+        return route_of(source, target, self._limits)
 
     # -- one segment -----------------------------------------------------------------------------
 
@@ -290,8 +330,6 @@ class Engine:
 
     def _announce_reads(self) -> None:
         """Read ahead across segments, unless one of the disks is both read and written."""
-        if not any(_is_large(item) for item in self._command.segments):
-            return
         read: set[int] = set()
         written: set[int] = set()
         for item in self._command.segments:
@@ -301,7 +339,7 @@ class Engine:
                 written.add(getattr(item, "destination", -1))
         units = {id(unit) for unit in map(self._unit_of, read) if unit is not None}
         self._shared_disk = any(id(self._unit_of(item)) in units for item in written)
-        if not self._shared_disk:
+        if not self._shared_disk and any(map(_is_large, self._command.segments)):
             self._ahead.expect(self._upcoming())
 
     def _announce_within(self, item: Work, segment: Any, unread: int, waiting: int) -> None:
@@ -310,7 +348,7 @@ class Engine:
         if safe and (item.need_bytes or 0) > CHUNK_BYTES:
             self._ahead.expect(_large_reads(item, segment))
 
-    def _upcoming(self) -> Iterator[tuple[BlockChunk, blake3 | None]]:
+    def _upcoming(self) -> Iterator[Read]:
         """What the disks will be asked for if no segment leaves residual source data."""
         for segment in self._command.segments:
             if segment.SOURCE_KIND == seg.BLOCK and _is_large(segment):
@@ -338,15 +376,15 @@ def _digest_of(segment: seg.Segment) -> blake3 | None:
     return blake3() if seg.is_digest(segment.type_code) else None
 
 
-def _large_reads(item: Work, segment: seg.Segment) -> Iterator[tuple[BlockChunk, blake3 | None]]:
-    """The reads of a segment that are worth making ahead, and the digest that they go into."""
+def _large_reads(item: Work, segment: seg.Segment) -> Iterator[Read]:
+    """The reads of a segment that are worth making ahead."""
     disk, source, need = item.disk, item.source, item.need_bytes
     if disk is None or source is None or source.unit is None or not need:
         return
     digest = _digest_of(segment)
-    for chunk in chunks(source.block, disk.start_byte, need, whole=disk.whole):
-        if chunk.length_bytes >= SMALL_BYTES:
-            yield chunk, digest
+    for read in reads(source.block, disk.start_byte, need, whole=disk.whole, digest=digest):
+        if read.length_bytes >= SMALL_BYTES:
+            yield read
 
 
 def _first_of(pieces: Iterator[Piece]) -> tuple[Piece, CopyAbort | None]:

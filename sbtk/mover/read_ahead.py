@@ -1,16 +1,16 @@
-"""Large reads of disks, made and digested a few ahead of the segment in work.
+"""Large reads of disks, made and digested ahead of the segment in work.
 
-A copy writes in order, in its own thread. Whoever has nothing to write takes the next chunk that
-was announced, reads it and digests it: a second thread all the time, the copy's own while its next
-chunk is not there yet. So two cores share the work, whichever part of it is the slowest, and what
-was read in the copy's own thread is still in its cache when it is written.
+A copy writes in order, in its own thread. Whoever has nothing to write makes the next batch of the
+reads that were announced: a second thread all the time, the copy's own whenever its next batch is
+not there yet. So two cores share the work, whichever of reading, digesting and writing takes the
+longest; and on a core to itself a copy loses little by it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import NamedTuple
 
@@ -20,14 +20,17 @@ from sbtk.mover.base import BlockUnit
 from sbtk.mover.buffers import CHUNK_BYTES, BufferPool
 
 SMALL_BYTES = 128 << 10
-"""Below this, handing a chunk over costs more than it saves."""
-
-_DEPTH = 4  # one that is written, one that each thread reads into, one that waits
+"""Below this, a digest is computed sooner than another thread is woken for it."""
 
 THREAD_NAME = "sbtk-read"
 
+_DEPTH = 3  # one that is written, one that each thread reads into
 
-class BlockChunk(NamedTuple):
+_NOTHING = memoryview(b"")
+
+
+@dataclass(slots=True)
+class Read:
     """One read of a disk: whole blocks, at most ``CHUNK_BYTES``.
 
     Attributes:
@@ -36,6 +39,9 @@ class BlockChunk(NamedTuple):
         length_bytes: of the whole blocks.
         start_byte: where in them the bytes begin that are wanted.
         end_byte: where those end.
+        digest: of the segment that it belongs to, if one is wanted; it takes the bytes.
+        view: the bytes that are wanted, once they are read.
+        error: what went wrong instead.
     """
 
     unit: BlockUnit
@@ -43,11 +49,26 @@ class BlockChunk(NamedTuple):
     length_bytes: int
     start_byte: int
     end_byte: int
+    digest: blake3 | None = field(default=None, compare=False)
+    view: memoryview = field(default=_NOTHING, compare=False)
+    error: Exception | None = field(default=None, compare=False)
+
+    def make(self, buffer: memoryview) -> None:
+        """Read into ``buffer``, of ``length_bytes``, and digest."""
+        self.unit.read_blocks(self.lba, buffer)
+        self.view = buffer[self.start_byte : self.end_byte]
+        if self.digest is not None:
+            self.digest.update(self.view)
 
 
-def chunks(
-    unit: BlockUnit, start_byte: int, count_bytes: int, *, whole: bool
-) -> Iterator[BlockChunk]:
+def reads(
+    unit: BlockUnit,
+    start_byte: int,
+    count_bytes: int,
+    *,
+    whole: bool,
+    digest: blake3 | None = None,
+) -> Iterator[Read]:
     """The reads that cover a byte range.
 
     Args:
@@ -55,6 +76,7 @@ def chunks(
         start_byte: first byte of the range.
         count_bytes: its length.
         whole: all of the last block is wanted, as in a read of whole blocks.
+        digest: takes the bytes in order.
     """
     block = unit.block_bytes
     first, end = start_byte // block, -(-(start_byte + count_bytes) // block)
@@ -62,12 +84,13 @@ def chunks(
     step = CHUNK_BYTES // block
     for lba in range(first, end, step):
         begin, length_bytes = lba * block, min(step, end - lba) * block
-        yield BlockChunk(
+        yield Read(
             unit,
             lba,
             length_bytes,
             max(0, start_byte - begin),
             min(length_bytes, end_byte - begin),
+            digest,
         )
 
 
@@ -83,25 +106,33 @@ class Piece(NamedTuple):
     digest: blake3 | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Reading:
-    """An announced chunk that a thread is at, or has done."""
+class _Batch:
+    """Announced reads that fit into a buffer: what one thread makes at a time.
 
-    chunk: BlockChunk
-    digest: blake3 | None
-    buffer: memoryview
-    error: Exception | None = None
-    done: bool = False
+    To wake a thread costs as much as a small read; so they meet once in a buffer.
 
-    def perform(self) -> None:
-        """Read and digest it."""
-        chunk = self.chunk
-        try:
-            chunk.unit.read_blocks(chunk.lba, self.buffer[: chunk.length_bytes])
-            if self.digest is not None:
-                self.digest.update(self.buffer[chunk.start_byte : chunk.end_byte])
-        except Exception as raised:  # it belongs to the segment, and is raised when that has come
-            self.error = raised
+    Attributes:
+        reads: in order; after one that fails, none is made.
+        buffer: takes their bytes, one behind another.
+        done: nothing more will be made.
+    """
+
+    def __init__(self, reads: list[Read], buffer: memoryview) -> None:
+        self.reads = reads
+        self.buffer = buffer
+        self.done = False
+
+    def make(self) -> None:
+        """Read and digest, up to a read that fails."""
+        start = 0
+        for read in self.reads:
+            end = start + read.length_bytes
+            try:
+                read.make(self.buffer[start:end])
+            except Exception as raised:  # it belongs to the segment, and is raised when it comes
+                read.error = raised
+                return
+            start = end
 
 
 class ReadAhead:
@@ -109,119 +140,138 @@ class ReadAhead:
 
     def __init__(self, buffers: BufferPool) -> None:
         self._buffers = buffers
-        self._upcoming: Iterator[tuple[BlockChunk, blake3 | None]] = iter(())
-        self._next: tuple[BlockChunk, blake3 | None] | None = None
+        self._upcoming: Iterator[Read] = iter(())
+        self._next: Read | None = None
         self._changed = Condition()
-        self._claimed: deque[_Reading] = deque()
-        self._last: _Reading | None = None
-        self._free: list[memoryview] = []
-        self._in_use: memoryview | None = None
+        self._begun: deque[_Batch] = deque()
+        self._last: _Batch | None = None
+        self._taken: _Batch | None = None
+        self._to_take: deque[Read] = deque()
+        self._free: list[memoryview | None] = []
         self._own: memoryview | None = None
         self._thread: Thread | None = None
         self._expects = self._ended = False
 
-    def expect(self, upcoming: Iterable[tuple[BlockChunk, blake3 | None]]) -> None:
+    def expect(self, upcoming: Iterable[Read]) -> None:
         """Announce what will be read; what was announced before is forgotten.
 
         Args:
-            upcoming: chunks of at least ``SMALL_BYTES``, and the digest of the segment that each
-                belongs to, if one is wanted. Chunks of one digest follow each other.
+            upcoming: the reads; those of one digest follow each other.
         """
         self.close()
         self._upcoming = iter(upcoming)
         self._expects, self._ended = True, False
-        self._free = [self._buffers.take() for _ in range(_DEPTH)]
+        self._free = [None] * _DEPTH  # taken when they are needed
 
-    def take(self, chunk: BlockChunk) -> Piece:
-        """The bytes of a chunk, valid until the next one is taken.
+    def take(self, wanted: Read) -> Piece:
+        """The bytes of a read, valid until the next one is taken.
+
+        Only reads of ``SMALL_BYTES`` and more are looked for among what was announced.
 
         Raises:
             CheckCondition: the disk failed (or what else its ``read_blocks`` raises).
         """
-        if self._expects and chunk.length_bytes >= SMALL_BYTES:
-            reading = self._oldest()
-            if reading is not None and reading.chunk == chunk:
-                if reading.error is not None:
-                    raise reading.error
-                return Piece(reading.buffer[chunk.start_byte : chunk.end_byte], reading.digest)
+        if self._expects and wanted.length_bytes >= SMALL_BYTES:
+            read = self.next_read()
+            if read is not None and read == wanted:
+                if read.error is not None:
+                    raise read.error
+                return Piece(read.view, read.digest)
             self.close()  # something else is read than was announced: nothing of it will match
         if self._own is None:
             self._own = self._buffers.take()
-        chunk.unit.read_blocks(chunk.lba, self._own[: chunk.length_bytes])
-        return Piece(self._own[chunk.start_byte : chunk.end_byte])
+        wanted.make(self._own[: wanted.length_bytes])
+        return Piece(wanted.view, wanted.digest)
+
+    def next_read(self) -> Read | None:
+        """The next of the announced reads, made; its bytes are valid until this is called again.
+
+        After one with an error there is none. None: there are no more.
+        """
+        if not self._to_take:
+            batch = self._oldest()
+            if batch is None:
+                return None
+            self._taken, self._to_take = batch, deque(batch.reads)
+        read = self._to_take.popleft()
+        if read.error is not None:
+            self._to_take.clear()
+        return read
 
     def close(self) -> None:
         """Wait for the read that is under way and drop what was read."""
         with self._changed:
             self._ended = True
-            self._changed.notify_all()
+            self._changed.notify()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        buffers = [*self._free, *(reading.buffer for reading in self._claimed)]
-        for buffer in (*buffers, self._in_use, self._own):
+        left = [batch.buffer for batch in (*self._begun, self._taken) if batch is not None]
+        for buffer in (*self._free, *left, self._own):
             if buffer is not None:
                 self._buffers.give(buffer)
-        self._claimed.clear()
-        self._free, self._in_use, self._own = [], None, None
+        self._begun.clear()
+        self._to_take.clear()
+        self._free, self._own, self._taken = [], None, None
         self._upcoming, self._next, self._last = iter(()), None, None
         self._expects = False
 
-    def _oldest(self) -> _Reading | None:
-        """The first chunk that has not been taken, made here if no one is at it; None: no more."""
+    def _oldest(self) -> _Batch | None:
+        """The first batch not taken yet, made here if no one is at it; None: there is no more."""
+        used, self._taken = self._taken, None
         while True:
             with self._changed:
-                if self._in_use is not None:
-                    self._free.append(self._in_use)
-                    self._in_use = None
-                    self._changed.notify_all()
-                while not (self._claimed and self._claimed[0].done):
-                    reading = self._claim()
-                    if reading is not None:
+                if used is not None:
+                    self._free.append(used.buffer)
+                    used = None
+                    self._changed.notify()
+                while not (self._begun and self._begun[0].done):
+                    batch = self._begin()
+                    if batch is not None:
                         break
-                    if not self._claimed:
+                    if not self._begun:
                         return None
                     self._changed.wait()
                 else:
-                    oldest = self._claimed.popleft()
-                    self._in_use = oldest.buffer
-                    return oldest
-            if self._thread is None:
+                    return self._begun.popleft()
+            if self._thread is None and self._next is not None:
                 self._thread = Thread(target=self._help, name=THREAD_NAME, daemon=True)
                 self._thread.start()
-            self._perform(reading)
+            self._make(batch)
 
     def _help(self) -> None:
-        """Make chunk after chunk until the copy ends or all are made."""
+        """Make batch after batch until the copy ends or all are made."""
         while True:
             with self._changed:
-                while (reading := self._claim()) is None:
+                while (batch := self._begin()) is None:
                     if self._ended or self._next is None:
                         return
                     self._changed.wait()
-            self._perform(reading)
+            self._make(batch)
 
-    def _claim(self) -> _Reading | None:
-        """The next chunk, if it can be begun now: with a buffer, and behind its digest's others."""
-        if self._ended:
-            return None
+    def _begin(self) -> _Batch | None:
+        """The next batch, if it can be begun now: with a buffer, and behind its digest's others."""
         if self._next is None:
             self._next = next(self._upcoming, None)
-        if self._next is None or not self._free:
+        if self._ended or self._next is None or not self._free:
             return None
-        chunk, digest = self._next
-        last = self._last
-        if digest is not None and last is not None and last.digest is digest and not last.done:
+        last, digest = self._last, self._next.digest
+        if last and not last.done and digest is not None and last.reads[-1].digest is digest:
             return None
-        self._next = None
-        self._last = _Reading(chunk, digest, self._free.pop())
-        self._claimed.append(self._last)
+        buffer, chosen = self._free.pop() or self._buffers.take(), list[Read]()
+        left = len(buffer)
+        while self._next is not None and self._next.length_bytes <= left:
+            chosen.append(self._next)
+            left -= self._next.length_bytes
+            self._next = next(self._upcoming, None)
+        self._last = _Batch(chosen, buffer)
+        self._begun.append(self._last)
         return self._last
 
-    def _perform(self, reading: _Reading) -> None:
+    def _make(self, batch: _Batch) -> None:
         try:
-            reading.perform()
+            batch.make()
         finally:
             with self._changed:
-                reading.done = True
-                self._changed.notify_all()
+                batch.done = True
+                self._changed.notify()

@@ -16,7 +16,7 @@ from sbtk.mover.base import CheckCondition
 from sbtk.mover.buffers import CHUNK_BYTES, aligned
 from sbtk.mover.copy_abort import CopyAbort, abort, device_failed, device_reported
 from sbtk.mover.endpoint import Endpoint
-from sbtk.mover.read_ahead import Piece, ReadAhead, chunks
+from sbtk.mover.read_ahead import Piece, ReadAhead, reads
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.sense import Origin
 
@@ -36,9 +36,9 @@ def read_disk(
     Raises:
         CopyAbort: the disk failed.
     """
-    for chunk in chunks(source.block, start_byte, count_bytes, whole=whole):
+    for read in reads(source.block, start_byte, count_bytes, whole=whole):
         try:
-            piece = ahead.take(chunk)
+            piece = ahead.take(read)
         except (CheckCondition, SbtkError, OSError) as error:
             raise device_failed(Origin.COPY_SOURCE, error, source.pointer) from error
         yield piece

@@ -8,7 +8,7 @@ import pytest
 from blake3 import blake3
 
 from sbtk.mover.base import CheckCondition
-from sbtk.mover.buffers import CHUNK_BYTES
+from sbtk.mover.buffers import BATCH_BYTES, CHUNK_BYTES
 from sbtk.scsi import segments as seg
 from sbtk.scsi import sense
 from sbtk.scsi import sense_codes as codes
@@ -151,25 +151,31 @@ def file_disk_of(path):
     return BlockLun(path)
 
 
-def test_reads_run_ahead_of_the_segment_in_work(tmp_path):
-    """No write ends before the read of the next segment has begun."""
-    begun = {512 * n: threading.Event() for n in range(32)}
+@pytest.mark.parametrize("way", ["straight", "queues"])
+def test_reads_run_ahead_of_the_segment_in_work(tmp_path, way):
+    """No batch of reads is all written before the next one has begun; on both ways to a disk."""
+    lbas = range(0, 32 * 512, 512)
+    begun = {lba: threading.Event() for lba in lbas}
     source = Watched(file_disk(tmp_path / "a", DATA), before_read=lambda lba, _: begun[lba].set())
     target, alone = file_disk(tmp_path / "b", bytes(len(DATA))), []
-    real = target.write_blocks
+    real, batch = target.write_blocks, BATCH_BYTES // 512
 
     def write_blocks(lba, data):
-        if lba + 512 in begun and not begun[lba + 512].wait(timeout=20):
+        following = (lba // batch + 1) * batch
+        if following in begun and not begun[following].wait(timeout=20):
             alone.append(lba)
         real(lba, data)
 
     target.write_blocks = write_blocks
     with Rig(source, target) as rig:
-        steps = [seg.BlockToBlock(2, source=0, destination=1, blocks=512, source_lba=512 * n,
-                                  destination_lba=512 * n) for n in range(32)]  # fmt: skip
-        assert rig.copy(*steps) is None
+        makers = {
+            "straight": lambda lba: seg.BlockToBlock(2, source=0, destination=1, blocks=512,
+                                                     source_lba=lba, destination_lba=lba),
+            "queues": lambda lba: seg.BlockBytesToBlockBytes(0x0A, True, 0, 1, 1 << 18, lba, lba),
+        }  # fmt: skip
+        assert rig.copy(*map(makers[way], lbas)) is None
     assert alone == []
-    assert sorted(call[1] for call in source.calls) == sorted(begun)
+    assert sorted(call[1] for call in source.calls) == list(lbas)
     assert (tmp_path / "b").read_bytes()[: 32 * 512 * 512] == DATA[: 32 * 512 * 512]
 
 
