@@ -4,8 +4,10 @@
 
 The volume: about 2 GiB used, 40,000 files, made with mkntfs and ntfs-3g where no image is given
 (kept in DIR). Each program writes one file beside it; digests are on for sbtk and its time includes
-imports, the scan, the plan and the closing member, but not the quiet window (0 s). The best of the
-repetitions counts. Bytes by path are those of ``run_stop``.
+imports, the scan, the plan and the closing member, but not the quiet window (0 s). sbtk ends when
+its set is on the medium; the others leave theirs in the page cache, so the time until that is
+written too (``sync FILE``) stands beside theirs. The budget is held against the shorter one. They
+take turns, and the best of the repetitions counts. Bytes by path are those of ``run_stop``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import sbtk
@@ -68,48 +70,47 @@ def _fill(root: Path, files: int, numbers: random.Random, noise: bytes) -> None:
                 size -= len(piece)
 
 
-def timed(words: list[str]) -> tuple[float, str]:
-    """Seconds of a command, and what it said."""
-    began = time.perf_counter()
+@dataclass(frozen=True, order=True)
+class Taken:
+    """Seconds of a program, those until its file was on the medium, and what it said."""
+
+    took_s: float
+    lasting_s: float
+    output: str
+
+
+def timed(words: list[str], target: Path) -> Taken:
+    """Run a command that writes ``target``."""
+    began_s = time.perf_counter()
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - began
+    took_s = time.perf_counter() - began_s
     if done.returncode:
         sys.exit(f"{words[0]} failed: {done.stderr or done.stdout}")
-    return took, done.stdout
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    return Taken(took_s, time.perf_counter() - began_s, done.stdout)
 
 
-def best(repeat: int, work: Callable[[], tuple[float, str]], target: Path) -> tuple[float, str]:
-    """The quickest of several runs, each with a new target."""
-    found = []
-    for _ in range(repeat):
-        for item in target.parent.glob(target.name + "*"):
-            item.unlink()
-        os.sync()
-        found.append(work())
-    return min(found)
-
-
-def compare(image: Path, folder: Path, repeat: int) -> dict[str, tuple[float, str]]:
-    """Seconds and output of each program."""
+def compare(image: Path, folder: Path, repeat: int) -> dict[str, Taken]:
+    """The best run of each program."""
     target = folder / "bench.out"
 
-    def with_sbtk() -> tuple[float, str]:
-        create_cartridge(target, capacity_bytes=16 << 30)
-        return timed([sys.executable, "-c", BACKUP, str(image), f"tape:{target}"])
-
-    def with_ntfsclone() -> tuple[float, str]:
-        return timed(["ntfsclone", "-q", "--save-image", "-o", str(target), str(image)])
-
-    def with_partclone() -> tuple[float, str]:
-        words = ["partclone.ntfs", "-q", "-c", "-s", str(image), "-o", str(target)]
-        return timed([*words, "-L", str(folder / "partclone.log")])
-
-    ways = {"ntfsclone": with_ntfsclone, "partclone": with_partclone, "sbtk": with_sbtk}
-    try:
-        return {name: best(repeat, work, target) for name, work in ways.items()}
-    finally:
-        for item in folder.glob("bench.out*"):
-            item.unlink()
+    log = folder / "partclone.log"
+    ways: dict[str, list[str | Path]] = {
+        "ntfsclone": ["ntfsclone", "-q", "--save-image", "-o", target, image],
+        "partclone": ["partclone.ntfs", "-q", "-c", "-s", image, "-o", target, "-L", log],
+        "sbtk": [sys.executable, "-c", BACKUP, image, f"tape:{target}"],
+    }
+    found: dict[str, list[Taken]] = {name: [] for name in ways}
+    for _ in range(repeat):
+        for name, words in ways.items():
+            if name == "sbtk":
+                create_cartridge(target, capacity_bytes=16 << 30)
+            os.sync()
+            found[name].append(timed(list(map(str, words)), target))
+            for item in folder.glob(target.name + "*"):
+                item.unlink()
+    return {name: min(runs) for name, runs in found.items()}
 
 
 def metadata_bytes(image: Path) -> int:
@@ -137,17 +138,17 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("SBTK_STATE_DIR", str(folder / "state"))
     image.read_bytes()  # into the page cache, for all of them
     results = compare(image, folder, chosen.repeat)
-    stop = json.loads(results["sbtk"][1])
-    slowest_ok = min(results["ntfsclone"][0], results["partclone"][0])
-    for name, (seconds, _) in results.items():
-        print(f"{name:<10} {seconds:6.2f} s")
+    stop = json.loads(results["sbtk"].output)
+    slowest_ok_s = min(results["ntfsclone"].took_s, results["partclone"].took_s)
+    for name, taken in results.items():
+        print(f"{name:<10} {taken.took_s:6.2f} s, on the medium after {taken.lasting_s:6.2f} s")
     sent = stop["command_bytes"] + stop["inline_bytes"]
     rows = [
         ("file data through the host", stop["host_data_bytes"], 0),
         ("metadata read", stop["metadata_bytes"], metadata_bytes(image) + MB),
         ("commands and headers", sent, MB),
     ]
-    missed = results["sbtk"][0] > slowest_ok
+    missed = results["sbtk"].took_s > slowest_ok_s
     print(f"moved by the mover          {format_bytes(stop['moved_bytes'])}")
     print(f"copying alone               {stop['copied_s']:.2f} s")
     for name, value, most in rows:

@@ -14,6 +14,7 @@ from sbtk.extents import runs
 from sbtk.jobs.counting import CountingDevice
 from sbtk.jobs.hits import in_words
 from sbtk.jobs.sets import KnownSet
+from sbtk.ntfs.columns import numpy_truth, numpy_values
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Ranges
 from sbtk.plan.selection import DATA, FIRST_USER_RECORD, glob_pattern
@@ -32,25 +33,25 @@ def chosen_records(tables: Tables, globs: tuple[str, ...]) -> NDArray[np.uint64]
     found = np.zeros(len(paths), np.bool_)
     for glob in globs:
         hits = pa.compute.match_substring_regex(paths, glob_pattern(glob), ignore_case=True)
-        own = pa.compute.fill_null(hits, False).to_numpy(zero_copy_only=False)
+        own = numpy_truth(hits)
         if not own.any():
             raise StreamNotFoundError(
                 f"no file of the set matches {glob}", hint="sbtk files SRC GLOB shows what does"
             )
         found |= own
-    return np.unique(tables.names.column("record").to_numpy()[found])
+    return np.unique(numpy_values(tables.names.column("record"))[found])
 
 
 def scratch_ranges(known: KnownSet, tables: Tables, globs: tuple[str, ...]) -> Ranges:
     """All metadata, the partition table, and the data of the chosen files."""
     extents = tables.extents
-    lcn = extents.column("lcn").to_numpy()
-    record = extents.column("record").to_numpy()
-    is_data = extents.column("attribute_type").to_numpy() == DATA
+    lcn = numpy_values(extents.column("lcn"))
+    record = numpy_values(extents.column("record"))
+    is_data = numpy_values(extents.column("attribute_type")) == DATA
     in_extend = _below_extend(tables)
     metadata = ~is_data | (record < FIRST_USER_RECORD) | np.isin(record, in_extend)
     wanted = (lcn >= 0) & (metadata | np.isin(record, chosen_records(tables, globs)))
-    ranges = _to_lun(known, lcn[wanted], extents.column("clusters").to_numpy()[wanted])
+    ranges = _to_lun(known, lcn[wanted], numpy_values(extents.column("clusters"))[wanted])
     geometry = known.manifest.geometry
     ends = geometry.volume_end_bytes - geometry.sector_bytes
     table = np.array(known.manifest.partition_table, np.int64).reshape(-1, 2)
@@ -95,13 +96,13 @@ def _data_runs(
     tables: Tables, records: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     extents = tables.extents
-    lcn = extents.column("lcn").to_numpy()
+    lcn = numpy_values(extents.column("lcn"))
     own = (
         (lcn >= 0)
-        & (extents.column("attribute_type").to_numpy() == DATA)
-        & np.isin(extents.column("record").to_numpy(), records)
+        & (numpy_values(extents.column("attribute_type")) == DATA)
+        & np.isin(numpy_values(extents.column("record")), records)
     )
-    return lcn[own], extents.column("clusters").to_numpy()[own]
+    return lcn[own], numpy_values(extents.column("clusters"))[own]
 
 
 def _same(old: Tables, live: Tables, record: int) -> bool:
@@ -111,13 +112,13 @@ def _same(old: Tables, live: Tables, record: int) -> bool:
 
 
 def _facts(tables: Tables, record: int) -> tuple[object, ...] | None:
-    row = np.flatnonzero(tables.files.column("record").to_numpy() == record)
+    row = np.flatnonzero(numpy_values(tables.files.column("record")) == record)
     if not row.size:
         return None
     file = tables.files.slice(int(row[0]), 1).to_pylist()[0]
     streams = tables.streams
-    own = (streams.column("record").to_numpy() == record) & (
-        streams.column("attribute_type").to_numpy() == DATA
+    own = (numpy_values(streams.column("record")) == record) & (
+        numpy_values(streams.column("attribute_type")) == DATA
     )
     data = streams.filter(pa.array(own)).to_pylist()
     if any(item["resident"] for item in data) or not data:
@@ -127,8 +128,8 @@ def _facts(tables: Tables, record: int) -> tuple[object, ...] | None:
         for item in data
     )
     extents = tables.extents
-    mine = (extents.column("record").to_numpy() == record) & (
-        extents.column("attribute_type").to_numpy() == DATA
+    mine = (numpy_values(extents.column("record")) == record) & (
+        numpy_values(extents.column("attribute_type")) == DATA
     )
     rows = extents.filter(pa.array(mine)).to_pylist()
     runs_ = sorted(
@@ -139,8 +140,8 @@ def _facts(tables: Tables, record: int) -> tuple[object, ...] | None:
 
 def _below_extend(tables: Tables) -> NDArray[np.uint64]:
     paths = tables.files.column("path")
-    inside = pa.compute.starts_with(paths, "$Extend").to_numpy(zero_copy_only=False)
-    return np.asarray(tables.files.column("record").to_numpy()[inside])
+    inside = numpy_values(pa.compute.starts_with(paths, "$Extend"))
+    return np.asarray(numpy_values(tables.files.column("record"))[inside])
 
 
 def _paths(tables: Tables, records: list[int]) -> list[str]:

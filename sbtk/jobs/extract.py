@@ -17,6 +17,7 @@ from sbtk.jobs.results import JobResult
 from sbtk.jobs.run import Run, run_of
 from sbtk.jobs.session import End, open_session
 from sbtk.jobs.sets import KnownSet, SetDevice, find_set
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.selection import FIRST_USER_RECORD
 from sbtk.volume import Volume
@@ -187,8 +188,8 @@ class _Extract:
 
     def _data_rows(self, record: int) -> list[int]:
         streams = self.tables.streams
-        own = (streams.column("record").to_numpy() == record) & (
-            streams.column("attribute_type").to_numpy() == 0x80
+        own = (numpy_values(streams.column("record")) == record) & (
+            numpy_values(streams.column("attribute_type")) == 0x80
         )
         return [int(item) for item in own.nonzero()[0]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sbtk.archive.manifest import Geometry
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Ranges
 
@@ -17,17 +18,17 @@ def files_at(tables: Tables, geometry: Geometry, ranges: Ranges) -> tuple[list[s
     Returns:
         At most ``SHOWN_FILES`` paths, and how many there are.
     """
-    lcn = tables.extents.column("lcn").to_numpy()
+    lcn = numpy_values(tables.extents.column("lcn"))
     real = int(np.searchsorted(lcn < 0, True))
     lcn = lcn[:real]
-    end_lcn = lcn + tables.extents.column("clusters").to_numpy()[:real]
+    end_lcn = lcn + numpy_values(tables.extents.column("clusters"))[:real]
     if (end_lcn[1:] < end_lcn[:-1]).any():
         end_lcn = np.maximum.accumulate(end_lcn)
     start = (ranges.start_bytes - geometry.volume_start_bytes) // geometry.cluster_bytes
     last = (ranges.end_bytes - 1 - geometry.volume_start_bytes) // geometry.cluster_bytes
     first_row = np.searchsorted(end_lcn, start, side="right")
     end_row = np.searchsorted(lcn, last, side="right")
-    record = tables.extents.column("record").to_numpy()
+    record = numpy_values(tables.extents.column("record"))
     hit = [
         np.unique(record[low:high])
         for low, high in zip(first_row.tolist(), end_row.tolist(), strict=True)
@@ -36,7 +37,7 @@ def files_at(tables: Tables, geometry: Geometry, ranges: Ranges) -> tuple[list[s
     if not hit:
         return [], 0
     records = np.unique(np.concatenate(hit))
-    known = tables.files.column("record").to_numpy()
+    known = numpy_values(tables.files.column("record"))
     rows = np.searchsorted(known, records[:SHOWN_FILES])
     paths = tables.files.column("path")
     named = [

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MOST_FLAWS = 10_000
 _MOST_GAP_BYTES = 1 << 20  # tried block by block: on a dying disk each may take seconds
+_CHECK_SHARE = 20  # of the time at most one part in so many goes into looking meanwhile
 _CHECK_EVERY_S = 1.0  # whether the view still stands; the last look is behind the last list
 
 
@@ -168,8 +169,10 @@ class _Work:
 
     def _begin(self, command: int) -> None:
         if time.monotonic() >= self._next_check_s:
+            began_s = time.monotonic()
             self._check()
-            self._next_check_s = time.monotonic() + _CHECK_EVERY_S
+            ended_s = time.monotonic()
+            self._next_check_s = ended_s + max(_CHECK_EVERY_S, _CHECK_SHARE * (ended_s - began_s))
         self._journal.begins(command)
 
     def _ended(self, ended: Ended) -> None:

@@ -59,7 +59,7 @@ _MOST_CAPACITY_BYTES = 1 << 51  # the header holds it in MiB, in 32 bits
 MOST_RECORDS = 500
 """Most that are written at once: two parts each, and the system takes 1024 (IOV_MAX)."""
 
-_WRITE_OUT_BYTES = 16 << 20
+_WRITE_OUT_BYTES = 32 << 20
 """What is left to the system's own time; more would all be written when a filemark comes."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -69,6 +69,12 @@ def numpy_values(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     )
 
 
+def numpy_truth(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where a column of booleans is true, (n,); nulls are not."""
+    found: npt.NDArray[np.bool_] = numpy_values(column) & numpy_values(column.is_valid())
+    return found
+
+
 def text_array(offsets: npt.NDArray[np.int64], blob: npt.NDArray[np.uint8]) -> pa.LargeStringArray:
     """Arrow text over these buffers, without a copy: (n + 1,) int64 offsets into UTF-8."""
     return pa.LargeStringArray.from_buffers(

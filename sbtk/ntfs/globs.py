@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sbtk.errors import UsageError
+from sbtk.ntfs.columns import text_of
 
 
 def match(paths: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
@@ -50,7 +51,7 @@ def to_regex(pattern: str, *, below: bool = False) -> str:
         parts.append("(?:/.*)?")
     expression = rf"{'^' if whole else '(?:^|/)'}(?s:{''.join(parts)})$"
     try:
-        pc.match_substring_regex(pa.scalar(""), expression)
+        pc.match_substring_regex(text_of([""]), expression)
     except pa.ArrowInvalid as error:
         raise UsageError(
             f"{pattern!r} is no pattern", hint="A set runs upwards, as in [a-z]"

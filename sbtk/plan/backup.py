@@ -12,6 +12,7 @@ import pyarrow as pa
 import sbtk
 from sbtk.archive.manifest import Geometry, Manifest
 from sbtk.errors import PlanError
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.tables import Tables
 from sbtk.plan import batch
 from sbtk.plan import layout as layouts
@@ -230,11 +231,11 @@ def owners_of(
     extents: pa.Table, segments: Segments, fetches: Fetches, geometry: Geometry
 ) -> Owners | None:
     """The rows of ``extents`` that each segment touches; none for what the host sends."""
-    lcn = extents.column("lcn").to_numpy()
+    lcn = numpy_values(extents.column("lcn"))
     real = int(np.searchsorted(lcn < 0, True))
     if not real:
         return None
-    lcn, clusters = lcn[:real], extents.column("clusters").to_numpy()[:real]
+    lcn, clusters = lcn[:real], numpy_values(extents.column("clusters"))[:real]
     origin, length = segments.origin_bytes, segments.length_bytes
     moving = np.zeros(256, np.bool_)
     moving[MOVING_TYPES] = True

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sbtk.archive.manifest import Geometry
 from sbtk.extents import runs
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.layout import ATTRIBUTE_COMPRESSED, ATTRIBUTE_ENCRYPTED, AttributeType
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Int64Array
@@ -59,16 +60,16 @@ class DataStreams:
 def data_streams(tables: Tables, geometry: Geometry, chosen_records: Int64Array) -> DataStreams:
     """Collect the $DATA streams of ``chosen_records`` (ascending)."""
     streams = tables.streams
-    record = streams.column("record").to_numpy().astype(np.int64)
-    is_data = streams.column("attribute_type").to_numpy() == AttributeType.DATA
+    record = numpy_values(streams.column("record")).astype(np.int64)
+    is_data = numpy_values(streams.column("attribute_type")) == AttributeType.DATA
     row = np.flatnonzero(is_data & _is_in(record, chosen_records))
     picked = streams.take(pa.array(row))
     found = _runs_of(tables.extents, row)
     first_run, vcn, lcn, clusters = found.first_run, found.vcn, found.lcn, found.clusters
-    flags = picked.column("flags").to_numpy()
-    resident = picked.column("resident").to_numpy(zero_copy_only=False)
-    data = picked.column("data_bytes").to_numpy()
-    valid = np.minimum(data, picked.column("initialized_bytes").to_numpy())
+    flags = numpy_values(picked.column("flags"))
+    resident = numpy_values(picked.column("resident"))
+    data = numpy_values(picked.column("data_bytes"))
+    valid = np.minimum(data, numpy_values(picked.column("initialized_bytes")))
     why = np.zeros(row.size, np.uint8)
     broken = _incomplete(found, valid, geometry)
     why[broken & ~resident] = INCOMPLETE
@@ -114,17 +115,17 @@ class StreamRuns:
 
 
 def _runs_of(extents: pa.Table, row: Int64Array) -> StreamRuns:
-    stream = extents.column("stream").to_numpy()
+    stream = numpy_values(extents.column("stream"))
     mine = np.flatnonzero(_is_in(stream, row))
-    vcn = extents.column("vcn").to_numpy()[mine]
+    vcn = numpy_values(extents.column("vcn"))[mine]
     order = np.lexsort((vcn, stream[mine]))
     mine = mine[order]
     first_run = np.searchsorted(stream[mine], np.append(row, np.iinfo(np.int64).max))
     return StreamRuns(
         first_run,
         vcn[order],
-        extents.column("lcn").to_numpy()[mine],
-        extents.column("clusters").to_numpy()[mine],
+        numpy_values(extents.column("lcn"))[mine],
+        numpy_values(extents.column("clusters"))[mine],
     )
 
 
@@ -149,9 +150,9 @@ def _incomplete(found: StreamRuns, valid: Int64Array, geometry: Geometry) -> NDA
 def _cross_linked(extents: pa.Table, own: StreamRuns) -> NDArray[np.bool_]:
     """Streams with a cluster that another run claims too."""
     first_run, lcn, clusters = own.first_run, own.lcn, own.clusters
-    all_lcn = extents.column("lcn").to_numpy()
+    all_lcn = numpy_values(extents.column("lcn"))
     real = int(np.searchsorted(all_lcn < 0, True))
-    twice = runs.shared(all_lcn[:real], extents.column("clusters").to_numpy()[:real])
+    twice = runs.shared(all_lcn[:real], numpy_values(extents.column("clusters"))[:real])
     found = np.zeros(first_run.size - 1, np.bool_)
     if len(twice):
         stream_of = np.repeat(np.arange(found.size), np.diff(first_run))

@@ -19,6 +19,7 @@ from sbtk.archive import pax
 from sbtk.archive.manifest import Geometry, Manifest, NotPlain
 from sbtk.errors import PlanError
 from sbtk.extents import runs
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.layout import Namespace
 from sbtk.ntfs.tables import Tables
 from sbtk.plan import reparse
@@ -107,7 +108,7 @@ def files(
 def _file_rows(tables: Tables, selection: Selection) -> list[FileRow]:
     """Chosen files and folders of users, by record."""
     table = tables.files
-    record = table.column("record").to_numpy()
+    record = numpy_values(table.column("record"))
     keep = (record >= FIRST_USER_RECORD) & ~in_folder(table.column("path"), "$Extend")
     if selection.left_out is not None:
         keep &= ~selection.left_out
@@ -329,8 +330,8 @@ class _Members:
     def add_hard_links(self, builder: ArchiveBuilder, tables: Tables) -> None:
         """Further names of files that have a member."""
         table = tables.names
-        record = table.column("record").to_numpy()
-        space = table.column("namespace").to_numpy()
+        record = numpy_values(table.column("record"))
+        space = numpy_values(table.column("namespace"))
         several = np.isin(record, record[1:][record[1:] == record[:-1]]) & (space != Namespace.DOS)
         picked = table.filter(pa.array(several)).select(["record", "path"]).to_pydict()
         for number, path in zip(picked["record"], picked["path"], strict=True):

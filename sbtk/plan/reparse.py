@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sbtk.errors import SbtkError
+from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.layout import AttributeType
 from sbtk.ntfs.tables import Tables
 
@@ -43,9 +44,9 @@ def targets(
     """The reparse points among ``records``."""
     streams = tables.streams
     rows = np.flatnonzero(
-        streams.column("attribute_type").to_numpy() == AttributeType.REPARSE_POINT
+        numpy_values(streams.column("attribute_type")) == AttributeType.REPARSE_POINT
     )
-    number = streams.column("record").to_numpy()
+    number = numpy_values(streams.column("record"))
     found = {}
     for row in rows.tolist():
         record = int(number[row])

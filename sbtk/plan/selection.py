@@ -6,6 +6,7 @@ one saves, and each disagreement is a finding.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from sbtk.extents import runs
 from sbtk.extents.runs import Runs
 from sbtk.ntfs import globs
 from sbtk.ntfs.bitmap import bitmap_runs
+from sbtk.ntfs.columns import numpy_truth, numpy_values
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Int64Array, Ranges
 
@@ -120,9 +122,9 @@ def _check_end(chosen: Runs, geometry: Geometry) -> None:
 
 
 def _real_runs(extents: pa.Table) -> tuple[Int64Array, Int64Array]:
-    lcn = extents.column("lcn").to_numpy()
+    lcn = numpy_values(extents.column("lcn"))
     real = int(np.searchsorted(lcn < 0, True))  # holes come last
-    clusters = extents.column("clusters").to_numpy()[:real]
+    clusters = numpy_values(extents.column("clusters"))[:real]
     lcn = lcn[:real]
     if lcn.size and ((lcn[1:] < lcn[:-1]).any() or (lcn < 0).any()):
         raise PlanError("the extents table is not sorted by lcn", hint="Scan the volume again")
@@ -163,25 +165,23 @@ def _left_out(files: pa.Table, choice: Choice) -> NDArray[np.bool_] | None:
                 hint="sbtk files SRC GLOB shows what a glob finds",
             )
         left_out |= ~wanted
-    system = files.column("record").to_numpy() < FIRST_USER_RECORD
+    system = numpy_values(files.column("record")) < FIRST_USER_RECORD
     in_extend = in_folder(paths, "$Extend")
-    folder = files.column("is_directory").to_numpy(zero_copy_only=False)
+    folder = numpy_values(files.column("is_directory"))
     left_out &= ~(system | in_extend | folder)
     return left_out if left_out.any() else None
 
 
 def in_folder(paths: pa.ChunkedArray, folder: str) -> NDArray[np.bool_]:
     """(rows,) bool: the folder itself and all that is in it."""
-    inside = pa.compute.starts_with(paths, f"{folder}/")
-    found = pa.compute.or_(inside, pa.compute.equal(paths, folder))
-    return np.asarray(pa.compute.fill_null(found, False).to_numpy(zero_copy_only=False))
+    return numpy_truth(pa.compute.match_substring_regex(paths, rf"^{re.escape(folder)}(/|$)"))
 
 
 def _matches(paths: pa.ChunkedArray, patterns: Sequence[str]) -> NDArray[np.bool_]:
     found = np.zeros(len(paths), np.bool_)
     for pattern in patterns:
         hits = pa.compute.match_substring_regex(paths, glob_pattern(pattern), ignore_case=True)
-        found |= pa.compute.fill_null(hits, False).to_numpy(zero_copy_only=False)
+        found |= numpy_truth(hits)
     return found
 
 
@@ -200,9 +200,9 @@ def _without(used: Runs, tables: Tables, left_out: NDArray[np.bool_], total_clus
     """``used`` less the data clusters of left-out files that no other stream has too."""
     extents = tables.extents
     lcn, clusters = _real_runs(extents)
-    record = extents.column("record").to_numpy()[: lcn.size]
-    is_data = extents.column("attribute_type").to_numpy()[: lcn.size] == DATA
-    records = tables.files.column("record").to_numpy()[left_out]
+    record = numpy_values(extents.column("record"))[: lcn.size]
+    is_data = numpy_values(extents.column("attribute_type"))[: lcn.size] == DATA
+    records = numpy_values(tables.files.column("record"))[left_out]
     dropped = is_data & np.isin(record, records)
     mine = runs.union(lcn[dropped], clusters[dropped])
     others = runs.union(lcn[~dropped], clusters[~dropped])

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sbtk.errors import ArchiveError
+from sbtk.ntfs.columns import numpy_values
 from sbtk.plan.model import DIGEST_BYTES, INLINE, REPEAT, Int64Array, Plan, UInt8Array
 
 FORMAT_VERSION = 1
@@ -161,7 +162,7 @@ def _checked(table: pa.Table) -> SetMap:
     digest_column = table.column("digest").combine_chunks()
     if isinstance(digest_column, pa.ChunkedArray):
         digest_column = pa.concat_arrays(digest_column.chunks)
-    known = digest_column.is_valid().to_numpy(zero_copy_only=False)
+    known = numpy_values(digest_column.is_valid())
     digest = None
     if known.any():
         flat = np.frombuffer(digest_column.buffers()[1], np.uint8)
@@ -169,7 +170,9 @@ def _checked(table: pa.Table) -> SetMap:
         digest = flat[at : at + len(table) * DIGEST_BYTES].reshape(-1, DIGEST_BYTES)
     if any(table.column(name).null_count for name in SCHEMA.names[:-1]):
         raise ArchiveError("the set's digests are damaged: rows without addresses")
-    start, length, kind, lun, record = (table.column(name).to_numpy() for name in SCHEMA.names[:-1])
+    start, length, kind, lun, record = (
+        numpy_values(table.column(name)) for name in SCHEMA.names[:-1]
+    )
     limit = np.int64(1) << 62
     sane = (
         (start >= 0) & (start < limit) & (length > 0) & (length < limit) & (kind <= REPEAT)

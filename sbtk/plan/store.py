@@ -12,6 +12,7 @@ import pyarrow as pa
 from sbtk.archive import pax, reader
 from sbtk.archive.manifest import Geometry
 from sbtk.errors import ArchiveError, PlanError
+from sbtk.ntfs.columns import arrow_array, numpy_values
 from sbtk.plan.model import Commands, Fetches, Owners, Pieces, Plan, Ranges, Segments, Target
 from sbtk.scsi.limits import Limits
 
@@ -62,7 +63,8 @@ def _member(name: str, data: bytes) -> bytes:
 
 
 def _arrow(columns: dict[str, Any]) -> bytes:
-    table = pa.table(columns)
+    arrays = [arrow_array(np.asarray(item)) for item in columns.values()]
+    table = pa.Table.from_arrays(arrays, names=list(columns))
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
@@ -92,7 +94,7 @@ def from_bytes(content: bytes) -> Plan:
         return _plan(head, found)
     except (
         ArchiveError, KeyError, ValueError, TypeError, AttributeError, OSError, pa.ArrowException,
-        RecursionError,
+        NotImplementedError, RecursionError,
     ) as error:  # fmt: skip
         if isinstance(error, PlanError):
             raise
@@ -107,8 +109,8 @@ def _plan(head: dict[str, Any], found: dict[str, bytes]) -> Plan:
         for name, kind in _TABLES.items()
         if f"{name}.arrow" in found
     }
-    offsets = _read(found["command_offsets.arrow"]).column("first_segment").to_numpy()
-    kinds = _read(found["commands.arrow"]).column("kind").to_numpy()
+    offsets = numpy_values(_read(found["command_offsets.arrow"]).column("first_segment"))
+    kinds = numpy_values(_read(found["commands.arrow"]).column("kind"))
     limits = dict(head["limits"])
     for name in ("types", "usages", "cscd_ids"):
         limits[name] = tuple(int(item) for item in limits[name])
@@ -140,7 +142,7 @@ def _columns(content: bytes, kind: type[Any]) -> dict[str, Any]:
     table = _read(content)
     columns = {}
     for item in dataclasses.fields(kind):
-        values = table.column(item.name).to_numpy()
+        values = numpy_values(table.column(item.name))
         wide = np.uint8 if item.name in _BYTE_COLUMNS else None
         columns[item.name] = values if wide is None else values.astype(wide)
     return columns
