@@ -14,7 +14,7 @@ from sbtk.extents import runs
 from sbtk.jobs.counting import CountingDevice
 from sbtk.jobs.hits import in_words
 from sbtk.jobs.sets import KnownSet
-from sbtk.ntfs.columns import numpy_truth, numpy_values
+from sbtk.ntfs.columns import arrow_array, numpy_truth, numpy_values
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Ranges
 from sbtk.plan.selection import DATA, FIRST_USER_RECORD, glob_pattern
@@ -120,7 +120,7 @@ def _facts(tables: Tables, record: int) -> tuple[object, ...] | None:
     own = (numpy_values(streams.column("record")) == record) & (
         numpy_values(streams.column("attribute_type")) == DATA
     )
-    data = streams.filter(pa.array(own)).to_pylist()
+    data = streams.filter(arrow_array(own)).to_pylist()
     if any(item["resident"] for item in data) or not data:
         return None
     sizes = sorted(
@@ -131,7 +131,7 @@ def _facts(tables: Tables, record: int) -> tuple[object, ...] | None:
     mine = (numpy_values(extents.column("record")) == record) & (
         numpy_values(extents.column("attribute_type")) == DATA
     )
-    rows = extents.filter(pa.array(mine)).to_pylist()
+    rows = extents.filter(arrow_array(mine)).to_pylist()
     runs_ = sorted(
         (item["attribute_name"], item["vcn"], item["lcn"], item["clusters"]) for item in rows
     )

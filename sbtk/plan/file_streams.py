@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sbtk.archive.manifest import Geometry
 from sbtk.extents import runs
-from sbtk.ntfs.columns import numpy_values
+from sbtk.ntfs.columns import arrow_array, numpy_values
 from sbtk.ntfs.layout import ATTRIBUTE_COMPRESSED, ATTRIBUTE_ENCRYPTED, AttributeType
 from sbtk.ntfs.tables import Tables
 from sbtk.plan.model import Int64Array
@@ -63,7 +63,7 @@ def data_streams(tables: Tables, geometry: Geometry, chosen_records: Int64Array)
     record = numpy_values(streams.column("record")).astype(np.int64)
     is_data = numpy_values(streams.column("attribute_type")) == AttributeType.DATA
     row = np.flatnonzero(is_data & _is_in(record, chosen_records))
-    picked = streams.take(pa.array(row))
+    picked = streams.take(arrow_array(row))
     found = _runs_of(tables.extents, row)
     first_run, vcn, lcn, clusters = found.first_run, found.vcn, found.lcn, found.clusters
     flags = numpy_values(picked.column("flags"))

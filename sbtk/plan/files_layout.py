@@ -19,7 +19,7 @@ from sbtk.archive import pax
 from sbtk.archive.manifest import Geometry, Manifest, NotPlain
 from sbtk.errors import PlanError
 from sbtk.extents import runs
-from sbtk.ntfs.columns import numpy_values
+from sbtk.ntfs.columns import arrow_array, numpy_values
 from sbtk.ntfs.layout import Namespace
 from sbtk.ntfs.tables import Tables
 from sbtk.plan import reparse
@@ -112,7 +112,7 @@ def _file_rows(tables: Tables, selection: Selection) -> list[FileRow]:
     keep = (record >= FIRST_USER_RECORD) & ~in_folder(table.column("path"), "$Extend")
     if selection.left_out is not None:
         keep &= ~selection.left_out
-    chosen = table.filter(pa.array(keep))
+    chosen = table.filter(arrow_array(keep))
     times = {
         name: pa.compute.fill_null(chosen.column(name).cast(pa.int64()), _MISSING_NS).to_pylist()
         for name in ("created", "modified", "changed", "accessed")
@@ -333,7 +333,7 @@ class _Members:
         record = numpy_values(table.column("record"))
         space = numpy_values(table.column("namespace"))
         several = np.isin(record, record[1:][record[1:] == record[:-1]]) & (space != Namespace.DOS)
-        picked = table.filter(pa.array(several)).select(["record", "path"]).to_pydict()
+        picked = table.filter(arrow_array(several)).select(["record", "path"]).to_pydict()
         for number, path in zip(picked["record"], picked["path"], strict=True):
             row = self._rows.get(number)
             if row is None or number not in self._has_member or path in ("", row.path):

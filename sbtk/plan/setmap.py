@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sbtk.errors import ArchiveError
-from sbtk.ntfs.columns import numpy_values
+from sbtk.ntfs.columns import arrow_table, numpy_values
 from sbtk.plan.model import DIGEST_BYTES, INLINE, REPEAT, Int64Array, Plan, UInt8Array
 
 FORMAT_VERSION = 1
@@ -115,7 +115,7 @@ def to_parquet(rows: SetMap, facts: dict[str, str] | None = None) -> bytes:
         rows.record_bytes, _digest_column(rows),
     ]  # fmt: skip
     metadata = {"sbtk.format": str(FORMAT_VERSION), **(facts or {})}
-    table = pa.table(columns, schema=SCHEMA.with_metadata(metadata))
+    table = arrow_table(columns, SCHEMA).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(
         table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True,
