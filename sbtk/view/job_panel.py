@@ -29,6 +29,9 @@ def line(widget: Any, name: str, css_class: str) -> Any:
     widget.description = name
     widget.style.description_width = "130px"
     widget.layout.width = "650px"
+    if isinstance(widget, widgets.ToggleButtons):  # its name would stand above it
+        widget.layout.display, widget.layout.flex_flow = "flex", "row nowrap"
+        widget.style.description_width, widget.style.button_width = "138px", "166px"
     return widget
 
 
