@@ -249,7 +249,8 @@ def memory(folder: Path) -> bool:
 
 def small_segments(san: San, count: int = 20_000) -> None:
     """4 KiB segments, disk to disk, in lists of 1, 64 and 1,000."""
-    lba = np.random.default_rng(2).permutation(60_000)[:count].astype(np.int64) * 8
+    places = min(60_000, san.units[1].block_count // 8)
+    lba = np.random.default_rng(2).permutation(places)[:count].astype(np.int64) * 8
     rows = arrays.block_to_block(lba, lba, 8, source=0, destination=1)
     for a_list in (1, 64, 1000):
         part = rows[: 4000 if a_list == 1 else count]

@@ -251,6 +251,32 @@ def test_an_error_read_ahead_is_told_when_its_segment_comes(tmp_path):
         assert rig.copy(*steps[5:]) is None  # the buffers and threads are free again
 
 
+@pytest.mark.parametrize("code", [0x02, 0xC2])
+def test_a_write_that_fails_among_plain_segments(tmp_path, code):
+    """Those before it are there, with their digests; of the one that fails, what was written."""
+    source, target = file_disk(tmp_path / "a", DATA), file_disk(tmp_path / "b", bytes(len(DATA)))
+    real, bad = target.write_blocks, 3 * 3072 + 2048  # the second piece of the fourth
+
+    def write_blocks(lba, data):
+        if lba <= bad < lba + len(data) // 512:
+            raise CheckCondition(sense.fixed(codes.MEDIUM_ERROR, *codes.WRITE_ERROR))
+        real(lba, data)
+
+    target.write_blocks = write_blocks
+    with Rig(source, target) as rig:
+        steps = [seg.BlockToBlock(code, source=0, destination=1, blocks=3072, source_lba=3072 * n,
+                                  destination_lba=3072 * n) for n in range(5)]  # fmt: skip
+        stopped = rig.copy(*steps)
+        assert (stopped.code, stopped.segment_number) == (codes.THIRD_PARTY_DEVICE_FAILURE, 3)
+        assert stopped.information == 1024
+        kept = (3 * 3072 + 2048) * 512
+        assert (tmp_path / "b").read_bytes() == DATA[:kept] + bytes(len(DATA) - kept)
+        assert rig.status().transferred_bytes == kept
+        whole = [DATA[3072 * 512 * n :][: 3072 * 512] for n in range(3)]
+        digests = b"".join(blake3(part).digest() for part in whole)
+        assert rig.held() == (digests if code == 0xC2 else b"")
+
+
 def test_a_tape_that_breaks_off_gives_what_it_had(tmp_path):
     """3 MiB are asked for, 2.5 are there: those are on the disk, the rest is counted."""
     records = [DATA[at : at + 65536] for at in range(0, 5 * MIB // 2, 65536)]
