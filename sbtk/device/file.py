@@ -18,7 +18,6 @@ from sbtk.errors import (
 
 FILE_BLOCK_BYTES = 512
 _BLKSSZGET = 0x1268  # _IO(0x12, 104), linux/fs.h: logical block size of a block device
-_SCRATCH = memoryview(bytearray(64 << 10))  # what is read only to see whether it can be
 _READ_BYTES = 1 << 30  # most that one preadv is asked for; Linux stops at 2 GiB less a page
 
 
@@ -86,13 +85,16 @@ class FileDevice(DeviceBase):
                 raise self._read_error(offset_bytes, length_bytes, done, "the device ends there")
             done += count
 
-    def is_cached(self, offset_bytes: int, length_bytes: int) -> bool:
-        """Whether a read of up to 64 KiB would wait for nothing; False where that is not known."""
+    def read_cached(self, offset_bytes: int, buffer: bytearray) -> bool:
+        """Fill ``buffer`` if that waits for nothing; False, its content undefined, if it may wait.
+
+        False as well where the file system does not tell, and behind the end.
+        """
+        length_bytes = len(buffer)
         if not 0 <= offset_bytes <= self._size_bytes - length_bytes:
             return False
         try:
-            buffer = _SCRATCH[:length_bytes]
-            return os.preadv(self._fd, [buffer], offset_bytes, os.RWF_NOWAIT) == length_bytes
+            return os.preadv(self._fd, (buffer,), offset_bytes, os.RWF_NOWAIT) == length_bytes
         except OSError:  # EAGAIN: it would wait; EOPNOTSUPP: the file system does not tell
             return False
 

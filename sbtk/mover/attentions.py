@@ -33,9 +33,14 @@ class UnitAttentions:
                 if code not in waiting and len(waiting) < _MOST_PENDING:
                     waiting.append(code)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether any nexus may have to be told something; nearly never, and costs no lock."""
+        return self._of_all is not None or bool(self._of_one)
+
     def take(self, nexus: str) -> Code | None:
         """What a nexus has to be told next; it is told by that."""
-        if self._of_all is None and not self._of_one:  # nearly always, and costs no lock
+        if not self.waiting:
             return None
         with self._lock:
             waiting = self._of_one.get(nexus)

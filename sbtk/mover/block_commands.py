@@ -13,6 +13,7 @@ from sbtk.scsi import cdb, inquiry, mode, mode_pages, sbc
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.layout import Layout
 from sbtk.transport.base import CONDITION_MET, ByteView, Response
+from sbtk.transport.lent import lend
 
 MAX_TRANSFER_BYTES = 32 << 20
 """Most data in one READ, WRITE or VERIFY; told in VPD page B0h."""
@@ -101,9 +102,9 @@ class BlockCommands(DeviceServer):
         return memoryview(data)[: there - there % self._unit.block_bytes], wanted
 
     def _read(self, command: _Reads, _data: ByteView) -> ByteView:
-        buffer = bytearray(self._transfer(command))
+        buffer = lend(self._transfer(command))
         if buffer:
-            self._unit.read_blocks(command.lba, memoryview(buffer))
+            self._unit.read_blocks(command.lba, buffer)
         return buffer
 
     def _write(self, command: _Reads, data: ByteView) -> Response:

@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from sbtk.device.base import BlockDevice
 from sbtk.device.file import FileDevice
@@ -25,7 +24,6 @@ from sbtk.mover.gate import WriteGate
 from sbtk.mover.snapshot import OverlaySnapshot
 from sbtk.mover.system_calls import punch_hole
 from sbtk.scsi import sense_codes as codes
-from sbtk.scsi.cdb import Read10, Read16, decode
 from sbtk.scsi.cdb_base import Cdb
 from sbtk.scsi.designator import naa6
 from sbtk.scsi.inquiry import DISK
@@ -33,7 +31,6 @@ from sbtk.transport.base import ByteView, Response
 
 _ZERO_BYTES = 1 << 20
 _QUICK_BYTES = 64 << 10
-_QUICK_READS = {bytes((Read10.OPCODE,)), bytes((Read16.OPCODE,))}
 
 
 def designator_of(path: Path) -> bytes:
@@ -103,15 +100,23 @@ class ReadOnlyLun:
         """See ``LogicalUnit.announce``."""
         self._commands.announce(vpd_pages, commands)
 
-    def reads_from_memory(self, cdb: bytes) -> bool:
-        """Whether a command is a short read whose blocks the system's cache holds now."""
-        if cdb[:1] not in _QUICK_READS or not isinstance(self._device, FileDevice):
-            return False
-        command = cast(Read10 | Read16, decode(cdb, DISK))
-        length_bytes = command.blocks * self.block_bytes
-        return length_bytes <= _QUICK_BYTES and self._device.is_cached(
-            command.lba * self.block_bytes, length_bytes
-        )
+    def read_now(self, lba: int, blocks: int) -> ByteView | None:
+        """What a short read answers if nothing has to be waited for, or told before it.
+
+        That is: a file or block device whose blocks the system's cache holds now, nothing reserved,
+        no unit attention. None where it is not that plain, and where it is an error.
+        """
+        length_bytes = blocks * self.block_bytes
+        device = self._device
+        if length_bytes > _QUICK_BYTES or not isinstance(device, FileDevice):
+            return None
+        if lba + blocks > self.block_count or not self._commands.at_ease:
+            return None
+        buffer = bytearray(length_bytes)
+        if not device.read_cached(lba * self.block_bytes, buffer):
+            return None
+        self.counters.add_read(length_bytes)
+        return buffer
 
     def read_blocks(self, lba: int, buffer: memoryview) -> None:
         """See ``BlockUnit.read_blocks``; a lost snapshot answers 4/4400h."""

@@ -107,6 +107,11 @@ class DeviceServer:
         self.vpd_pages.update(vpd_pages)
         self._third_party = tuple(commands)
 
+    @property
+    def at_ease(self) -> bool:
+        """Nothing is reserved, and no initiator has to be told anything: a read is just that."""
+        return not self.reservations.active and not self.attentions.waiting
+
     # -- dispatch --------------------------------------------------------------------------------
 
     def execute(

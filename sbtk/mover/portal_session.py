@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from sbtk.errors import RemoteScsiError, SbtkError, TransportError
 from sbtk.mover.portal_task import Task, answers, first_data
+from sbtk.mover.workers import Workers
 from sbtk.scsi import iscsi
 from sbtk.scsi.iscsi import SERIAL_MASK, Pdu, serial_after
+from sbtk.scsi.iscsi_reads import PlainRead, decode_plain_read, encode_whole_answer
 from sbtk.scsi.iscsi_text import decode_pairs, encode_pairs
 from sbtk.transport.base import ByteView, Response
 from sbtk.transport.iscsi_connection import Connection
@@ -24,6 +25,7 @@ from sbtk.transport.iscsi_connection import Connection
 QUEUE_DEPTH = 128  # commands that an initiator may have in flight (MaxCmdSN)
 DISK_WORKERS = 4
 MAX_WRITE_BYTES = 64 << 20  # of one command: more than any MAXIMUM TRANSFER LENGTH of ours
+_TOGETHER_BYTES = 1 << 20  # of an answer that are sent in one piece
 WHOLE_RESPONSE_BYTES = MAX_WRITE_BYTES  # what a unit may answer; cut to what was asked for here
 
 
@@ -35,8 +37,8 @@ class ScsiTarget(Protocol):
     ) -> Response:
         """Run one command of an I_T nexus."""
 
-    def is_quick(self, lun: int, cdb: bytes) -> bool:
-        """Whether a command needs no data from its sender and waits for nothing."""
+    def read_now(self, nexus: str, lun: int, lba: int, blocks: int) -> ByteView | None:
+        """What a read answers if it waits for nothing; None where ``execute`` has to do it."""
 
     def is_sequential(self, lun: int) -> bool:
         """Whether commands for this LUN must run in the order they came."""
@@ -90,8 +92,8 @@ class Session:
         self._waiting: dict[int, Task] = {}  # by target transfer tag
         self._transfer_tags = itertools.cycle(range(1, iscsi.RESERVED_TAG))
         self._lock = threading.Lock()
-        self._disks = ThreadPoolExecutor(DISK_WORKERS, thread_name_prefix="iscsi-disk")
-        self._tapes: dict[int, ThreadPoolExecutor] = {}
+        self._disks = Workers(DISK_WORKERS, "iscsi-disk")
+        self._tapes: dict[int, Workers] = {}
         self._logged_out = False
         self.ended = threading.Event()
 
@@ -99,10 +101,12 @@ class Session:
         """Serve PDUs until logout or the end of the connection; then clean up."""
         try:
             while not self._logged_out:
-                pdu = self._connection.receive_header()
-                if pdu is None:
+                header = self._connection.receive_header_bytes()
+                if header is None:
                     return
-                self._handle(pdu)
+                read = decode_plain_read(header)
+                if read is None or not self._read_now(read):
+                    self._handle(iscsi.decode(header))
         except (TransportError, RemoteScsiError):
             return
         finally:
@@ -119,8 +123,8 @@ class Session:
         self._connection.close()
         if self._target is not None:
             self._target.nexus_lost(self.nexus)
-        for pool in (self._disks, *self._tapes.values()):
-            pool.shutdown(wait=True, cancel_futures=True)
+        for workers in (self._disks, *self._tapes.values()):
+            workers.close()
         self.ended.set()
 
     # -- what comes in ------------------------------------------------------------------------
@@ -150,6 +154,36 @@ class Session:
         else:
             self._reject(pdu, iscsi.REJECT_PROTOCOL)
 
+    def _read_now(self, read: PlainRead) -> bool:
+        """Answer a read here and now if nothing has to be waited for; False where it has to be.
+
+        Such answers go out together, before this thread waits for more.
+        """
+        agreed, most_bytes = self._connection.parameters, read.expected_bytes
+        if self._target is None or not most_bytes:
+            return False
+        if most_bytes > agreed.max_send_bytes or most_bytes > agreed.max_burst_bytes:
+            return False
+        if read.command_sn != self._expected_command_sn or read.task_tag in self._tasks:
+            return False  # what is wrong with it is told elsewhere
+        data = self._target.read_now(self.nexus, read.lun, read.lba, read.blocks)
+        if data is None or len(data) != most_bytes:
+            return False
+        with self._connection.send_lock:
+            with self._lock:
+                if serial_after(read.command_sn, self._max_command_sn):
+                    return False
+                self._expected_command_sn = (self._expected_command_sn + 1) & SERIAL_MASK
+                self._max_command_sn = (self._max_command_sn + 1) & SERIAL_MASK
+                status_sn = self._status_sn
+                self._status_sn = (status_sn + 1) & SERIAL_MASK
+                header = encode_whole_answer(
+                    read.task_tag, most_bytes, status_sn,
+                    self._expected_command_sn, self._max_command_sn,
+                )  # fmt: skip
+            self._connection.queue_header_locked(header, data)
+        return True
+
     def _in_order(self, pdu: iscsi.InitiatorPdu) -> bool:
         """Whether a request is to be served; those outside the window are dropped (4.2.2.1)."""
         if pdu.immediate:
@@ -174,14 +208,9 @@ class Session:
             self._reject(pdu, iscsi.REJECT_INVALID_FIELD)
             return
         task = Task(pdu, iscsi.decode_lun(pdu.lun))
-        if not pdu.write and not pdu.data_bytes and self._target.is_quick(task.lun, pdu.cdb):
-            if pdu.initiator_task_tag in self._tasks:
-                raise RemoteScsiError("a task tag that is in use")
-            self._run(task, here=True)
-            return
         self._connection.flush()
         first_data(task, self._connection.parameters)
-        self._connection.receive_data(pdu, memoryview(task.buffer) if pdu.data_bytes else None)
+        self._connection.receive_data(pdu, task.buffer)
         with self._lock:
             if pdu.initiator_task_tag in self._tasks:
                 raise RemoteScsiError("a task tag that is in use")
@@ -206,7 +235,7 @@ class Session:
         if task.complete and not task.unsolicited_open:
             with self._lock:
                 self._waiting.pop(transfer_tag, None)
-            self._pool(task.lun).submit(self._run, task)
+            self._workers(task.lun).submit(self._run, task)
             return
         if transfer_tag == iscsi.RESERVED_TAG:
             transfer_tag = next(self._transfer_tags)
@@ -216,20 +245,26 @@ class Session:
                 self._waiting[transfer_tag] = task
             self._send(request)
 
-    def _pool(self, lun: int) -> ThreadPoolExecutor:
+    def _workers(self, lun: int) -> Workers:
         if self._target is None or not self._target.is_sequential(lun):
             return self._disks
         if lun not in self._tapes:
-            self._tapes[lun] = ThreadPoolExecutor(1, thread_name_prefix="iscsi-tape")
+            self._tapes[lun] = Workers(1, "iscsi-tape")
         return self._tapes[lun]
 
     # -- what goes out ------------------------------------------------------------------------
 
-    def _run(self, task: Task, *, here: bool = False) -> None:
-        """Execute a command and answer it: in a worker, or ``here``, in the receiving thread.
+    def _run(self, task: Task) -> None:
+        """Execute a command and answer it, in a worker."""
+        try:
+            self._execute(task)
+        except SbtkError:
+            self._connection.close()  # the receiving thread sees it and ends the session
+        except BaseException:
+            self._connection.close()  # better than an initiator that waits for ever
+            raise
 
-        Answers made here go out together, before this thread waits for more.
-        """
+    def _execute(self, task: Task) -> None:
         if task.aborted or self._target is None:
             return
         command = task.command
@@ -239,32 +274,46 @@ class Session:
             self._tasks.pop(task.tag, None)
             if not command.immediate:
                 self._max_command_sn = (self._max_command_sn + 1) & SERIAL_MASK
-        try:
-            if not task.aborted:
-                for pdu, data in answers(task, response, self._connection.parameters):
-                    self._send(pdu, data, queue=here)
-        except SbtkError:
-            self._connection.close()  # the receiving thread sees it and ends the session
+        pdus = answers(task, response, self._connection.parameters)
+        while not task.aborted and self._send_together(pdus):
+            pass
 
-    def _send(self, pdu: iscsi.TargetPdu, data: ByteView = b"", *, queue: bool = False) -> None:
-        """Send a PDU with the sequence numbers of this moment (11.4.8-11.4.10)."""
+    def _send_together(self, pdus: Iterator[tuple[iscsi.TargetPdu, ByteView]]) -> bool:
+        """Send some of the PDUs of an answer in one piece; whether there may be more.
+
+        Others send between the pieces: a long answer holds up neither theirs nor our requests.
+        """
+        together_bytes = 0
+        with self._connection.send_lock:
+            for pdu, data in pdus:
+                self._connection.queue_locked(self._numbered(pdu, len(data)), data)
+                together_bytes += len(data)
+                if together_bytes >= _TOGETHER_BYTES:
+                    break
+            else:
+                together_bytes = 0
+            self._connection.flush_locked()
+        return together_bytes > 0
+
+    def _send(self, pdu: iscsi.TargetPdu, data: ByteView = b"") -> None:
+        with self._connection.send_lock:
+            self._connection.send_locked(self._numbered(pdu, len(data)), data)
+
+    def _numbered(self, pdu: iscsi.TargetPdu, data_bytes: int) -> iscsi.TargetPdu:
+        """A PDU with the sequence numbers of this moment (11.4.8-11.4.10); sent before others."""
         carries_status = not isinstance(pdu, iscsi.ReadyToTransfer) and (
             not isinstance(pdu, iscsi.DataIn) or pdu.has_status
         )
-        with self._connection.send_lock:
-            with self._lock:
-                numbered = pdu.changed(
-                    data_bytes=len(data),
-                    status_sn=self._status_sn,
-                    expected_command_sn=self._expected_command_sn,
-                    max_command_sn=self._max_command_sn,
-                )
-                if carries_status:
-                    self._status_sn = (self._status_sn + 1) & SERIAL_MASK
-            if queue:
-                self._connection.queue_locked(numbered, data)
-            else:
-                self._connection.send_locked(numbered, data)
+        with self._lock:
+            numbered = pdu.changed(
+                data_bytes=data_bytes,
+                status_sn=self._status_sn,
+                expected_command_sn=self._expected_command_sn,
+                max_command_sn=self._max_command_sn,
+            )
+            if carries_status:
+                self._status_sn = (self._status_sn + 1) & SERIAL_MASK
+        return numbered
 
     def _reject(self, pdu: Pdu, reason: int) -> None:
         self._send(iscsi.Reject(reason=reason), pdu.encode())

@@ -9,6 +9,7 @@ from sbtk.errors import RemoteScsiError
 from sbtk.scsi.iscsi import DataIn, DataOut, ReadyToTransfer, ScsiCommand, ScsiResponse
 from sbtk.scsi.iscsi_text import Parameters
 from sbtk.transport.base import CHECK_CONDITION, GOOD, ByteView, Response
+from sbtk.transport.lent import lend
 
 _DATA_IN, _RESPONSE = DataIn(), ScsiResponse()  # quicker to change than to make
 
@@ -31,7 +32,7 @@ class Task:
 
     command: ScsiCommand
     lun: int
-    buffer: bytearray = field(default_factory=bytearray, repr=False)
+    buffer: memoryview = field(default=memoryview(b""), repr=False)
     received_bytes: int = 0
     solicited_bytes: int = 0
     r2t_sn: int = 0
@@ -61,7 +62,7 @@ class Task:
             raise RemoteScsiError("Data-Out that was not asked for")
         if pdu.data_sn != self.data_sn:
             raise RemoteScsiError(f"DataSN {pdu.data_sn} where {self.data_sn} was due")
-        return memoryview(self.buffer)[pdu.buffer_offset_bytes : end_bytes]
+        return self.buffer[pdu.buffer_offset_bytes : end_bytes]
 
     def took(self, pdu: DataOut) -> None:
         """Note that a Data-Out PDU has been received into its ``destination``.
@@ -103,7 +104,8 @@ def first_data(task: Task, parameters: Parameters) -> None:
         RemoteScsiError: immediate data that were not agreed, or more than the command writes.
     """
     command = task.command
-    task.buffer = bytearray(command.expected_transfer_bytes if command.write else 0)
+    if command.write:
+        task.buffer = lend(command.expected_transfer_bytes)
     immediate = command.data_bytes
     allowed = min(parameters.first_burst_bytes, len(task.buffer))
     if immediate > allowed or (immediate and not parameters.immediate_data):

@@ -197,10 +197,12 @@ class Target:
             return self._snapshots.execute(nexus, unit, cdb, data_in_bytes)
         return self._manager.execute(nexus, unit, cdb, data_out, data_in_bytes)
 
-    def is_quick(self, lun: int, cdb: bytes) -> bool:
-        """Whether a command waits for nothing: a short read of blocks that lie in memory."""
-        unit = self._units.get(lun)
-        return isinstance(unit, ReadOnlyLun) and unit.reads_from_memory(cdb)
+    def read_now(self, nexus: str, lun: int, lba: int, blocks: int) -> ByteView | None:
+        """What a short read of blocks that lie in memory answers; None: ``execute`` it."""
+        with self._lock:
+            granted = self._open or lun in self._granted.get(initiator_of(nexus), frozenset())
+            unit = self._units.get(lun) if granted else None
+        return unit.read_now(lba, blocks) if isinstance(unit, ReadOnlyLun) else None
 
     def nexus_lost(self, nexus: str) -> None:
         """A session ended: results kept for it are dropped, its copies go on."""

@@ -24,6 +24,7 @@ from sbtk.scsi.iscsi_text import Parameters
 from sbtk.settings import settings
 from sbtk.transport.base import ByteView, Response
 from sbtk.transport.iscsi_connection import Connection
+from sbtk.transport.lent import lend
 
 DEFAULT_INITIATOR = "iqn.2026-11.sbtk:initiator"
 CONNECT_TIMEOUT_S = 10.0
@@ -86,7 +87,7 @@ class _Pending:
     connection: Connection
     request: iscsi.InitiatorPdu
     data_out: memoryview = field(default_factory=lambda: memoryview(b""), repr=False)
-    data_in: bytearray = field(default_factory=bytearray, repr=False)
+    data_in: memoryview = field(default=memoryview(b""), repr=False)
     data_in_bytes: int = 0
     inbox: queue.SimpleQueue[tuple[iscsi.TargetPdu, bytes] | Exception] = field(
         default_factory=queue.SimpleQueue
@@ -246,7 +247,7 @@ class IscsiSession:
             expected_transfer_bytes=len(view) or data_in_bytes,
             cdb=cdb,
         )
-        task = _Pending(connection, command, view, bytearray(data_in_bytes))
+        task = _Pending(connection, command, view, lend(data_in_bytes))
         with self._submitted(task, view[:immediate]):
             if unsolicited > immediate:
                 self._send_data(task, immediate, unsolicited, command.lun)
@@ -269,7 +270,7 @@ class IscsiSession:
                     raise TransportError(f"{self.endpoint} asks for more data than the command has")
                 self._send_data(task, start, end, command.lun, pdu.target_transfer_tag)
                 continue
-            filled = memoryview(task.data_in)[: task.data_in_bytes]
+            filled = task.data_in[: task.data_in_bytes]
             if isinstance(pdu, iscsi.DataIn):
                 return Response(status=pdu.status, data_in=filled)
             if isinstance(pdu, iscsi.ScsiResponse) and pdu.response == 0:
@@ -416,7 +417,7 @@ class IscsiSession:
             return
         if pdu.buffer_offset_bytes != pending.data_in_bytes or end > len(pending.data_in):
             raise RemoteScsiError("Data-In that does not follow what came before")
-        connection.receive_data(pdu, memoryview(pending.data_in)[pdu.buffer_offset_bytes : end])
+        connection.receive_data(pdu, pending.data_in[pdu.buffer_offset_bytes : end])
         pending.data_in_bytes = end
         if pdu.has_status:
             pending.inbox.put((pdu, b""))

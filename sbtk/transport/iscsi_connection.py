@@ -13,11 +13,12 @@ from sbtk.scsi.iscsi import BHS_BYTES, Pdu, decode
 from sbtk.scsi.iscsi_text import Parameters
 from sbtk.settings import settings
 from sbtk.transport.base import ByteView
+from sbtk.transport.lent import lend
 
 _DIGEST_BYTES = 4
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _AHEAD_BYTES = 4096  # what is received at once while a header is awaited
-_MOST_QUEUED = 64  # PDUs, of two to five parts each: the system takes 1024 (IOV_MAX)
+_MOST_QUEUED = 256  # parts, of which a PDU has up to five: the system takes 1024 (IOV_MAX)
 
 
 class Connection:
@@ -37,10 +38,10 @@ class Connection:
         self._socket = sock
         self._send_lock = threading.Lock()
         self._header = bytearray(BHS_BYTES)
+        self._header_view = memoryview(self._header)
         self._ahead = memoryview(bytearray(_AHEAD_BYTES))
         self._ahead_from = self._ahead_to = 0  # what of it has been received and not used
         self._queued: list[ByteView] = []
-        self._queued_pdus = 0
         self.parameters = parameters
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -67,53 +68,55 @@ class Connection:
 
     def send_locked(self, pdu: Pdu, data: ByteView = b"") -> None:
         """As ``send``, by a caller that holds ``send_lock``; what was queued goes before it."""
-        self._queued += self._parts(pdu, data)
-        self._flush_locked()
+        self.queue_locked(pdu, data)
+        self.flush_locked()
 
     def queue_locked(self, pdu: Pdu, data: ByteView = b"") -> None:
         """Send a PDU with those that follow it, at the latest before this end waits for more.
 
-        For the thread that receives, which holds ``send_lock``; ``data`` must stay as it is.
+        For a caller that holds ``send_lock``; ``data`` must stay as it is.
         """
-        self._queued += self._parts(pdu, data)
-        self._queued_pdus += 1
-        if self._queued_pdus >= _MOST_QUEUED:
-            self._flush_locked()
+        header = pdu if pdu.data_bytes == len(data) else pdu.with_data(len(data))
+        self.queue_header_locked(header.encode(), data)
+
+    def queue_header_locked(self, header: bytes, data: ByteView) -> None:
+        """As ``queue_locked``, with the bytes of the header, which tell the length of ``data``."""
+        parts = self._queued
+        parts.append(header)
+        if self.parameters.header_digest:
+            parts.append(_digest(header))
+        if data:
+            parts.append(data)
+            padding = _PADDING[len(data) % 4]
+            if padding:
+                parts.append(padding)
+            if self.parameters.data_digest:
+                parts.append(_digest(data, padding))
+        if len(parts) >= _MOST_QUEUED:
+            self.flush_locked()
 
     def flush(self) -> None:
         """Send what is queued."""
         if self._queued:
             with self._send_lock:
-                self._flush_locked()
+                self.flush_locked()
 
-    def _flush_locked(self) -> None:
-        parts, self._queued, self._queued_pdus = self._queued, [], 0
+    def flush_locked(self) -> None:
+        """As ``flush``, by a caller that holds ``send_lock``."""
+        parts, self._queued = self._queued, []
         if parts:
             self._send_all(parts)
 
-    def _parts(self, pdu: Pdu, data: ByteView) -> list[ByteView]:
-        header = pdu.encode() if pdu.data_bytes == len(data) else pdu.with_data(len(data)).encode()
-        parts: list[ByteView] = [header]
-        if self.parameters.header_digest:
-            parts.append(_digest(header))
-        if len(data):
-            padding = _PADDING[len(data) % 4]
-            parts += [data, padding] if padding else [data]
-            if self.parameters.data_digest:
-                parts.append(_digest(data, padding))
-        return parts
-
     def _send_all(self, parts: list[ByteView]) -> None:
-        views = [memoryview(part) for part in parts]
+        left = sum(map(len, parts))
         try:
-            while views:
-                sent = self._socket.sendmsg(views)
+            while True:
+                sent = self._socket.sendmsg(parts)
                 self.sent_bytes += sent
-                while views and sent >= len(views[0]):
-                    sent -= len(views[0])
-                    del views[0]
-                if sent:
-                    views[0] = views[0][sent:]
+                left -= sent
+                if not left:  # nearly always: the socket blocks until all of it is taken
+                    return
+                parts = _behind(parts, sent)
         except OSError as error:
             raise TransportError(
                 f"the connection broke while sending: {error.strerror or error}"
@@ -126,20 +129,26 @@ class Connection:
             TransportError: the connection broke in the middle of a PDU.
             RemoteScsiError: no PDU of ours, or a data segment longer than was agreed.
         """
-        if not self._fill(memoryview(self._header), may_end=True):
+        header = self.receive_header_bytes()
+        return None if header is None else decode(header)
+
+    def receive_header_bytes(self) -> bytearray | None:
+        """As ``receive_header``, undecoded; the next call puts its 48 bytes into the same place."""
+        header = self._header
+        if not self._fill(self._header_view, may_end=True):
             return None
-        pdu = decode(self._header)
-        extra = bytearray(pdu.ahs_bytes)
+        extra = bytearray(4 * header[4])
         if extra:
             self._fill(memoryview(extra))
         if self.parameters.header_digest:
-            self._check(_digest(self._header, extra))
-        if pdu.data_bytes > self.parameters.max_receive_bytes:
+            self._check(_digest(header, extra))
+        data_bytes = header[5] << 16 | header[6] << 8 | header[7]
+        if data_bytes > self.parameters.max_receive_bytes:
             raise RemoteScsiError(
-                f"a data segment of {pdu.data_bytes} bytes, "
+                f"a data segment of {data_bytes} bytes, "
                 f"{self.parameters.max_receive_bytes} were agreed"
             )
-        return pdu
+        return header
 
     def receive_data(self, pdu: Pdu, into: memoryview | None = None) -> memoryview:
         """The data segment that belongs to the header just received, its digest checked.
@@ -154,7 +163,7 @@ class Connection:
         """
         if pdu.data_bytes == 0:
             return memoryview(b"")
-        data = (memoryview(bytearray(pdu.data_bytes)) if into is None else into)[: pdu.data_bytes]
+        data = lend(pdu.data_bytes) if into is None else into[: pdu.data_bytes]
         self._fill(data)
         padding = bytearray(pdu.padded_data_bytes - pdu.data_bytes)
         if padding:
@@ -208,6 +217,15 @@ class Connection:
             view[:count] = self._ahead[start : start + count]
             self._ahead_from = start + count
         return count
+
+
+def _behind(parts: list[ByteView], sent_bytes: int) -> list[ByteView]:
+    """What is left of some parts when so many bytes of them have been sent."""
+    for number, part in enumerate(parts):
+        if sent_bytes < len(part):
+            return [memoryview(part)[sent_bytes:], *parts[number + 1 :]]
+        sent_bytes -= len(part)
+    return []
 
 
 def _give_up_after(sock: socket.socket, silence_s: float) -> None:

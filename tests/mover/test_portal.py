@@ -239,6 +239,9 @@ def reset_in_mid_write(san, name: str) -> None:
     connection.send(command, bytes(4096))
     linger = struct.pack("ii", 1, 0)  # close sends RST
     connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.close = connection._socket.close  # no FIN before it
+    # Our thread that receives is in the kernel: until it returns, close would do nothing.
+    connection._socket.shutdown(socket.SHUT_RD)
     connection._socket.close()
     session._closed = True
 

@@ -5,11 +5,15 @@ import socket
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sbtk.device.file import FileDevice
 from sbtk.mover.portal_session import Session
 from sbtk.mover.target import Target
 from sbtk.scsi import cdb, iscsi
+from sbtk.scsi import sense_codes as codes
+from sbtk.scsi.iscsi_reads import decode_plain_read, encode_whole_answer
 from sbtk.scsi.iscsi_text import Parameters
 from sbtk.transport.iscsi_connection import Connection
 from tests.mover.rig import ME, file_disk
@@ -23,7 +27,7 @@ DATA = random.Random(5).randbytes(BLOCKS * 512)
 def test_a_hundred_reads_in_one_piece(tmp_path, monkeypatch, cached, digest):
     """Every answer once, with its bytes; status numbers without a gap, in the order of sending."""
     if not cached:
-        monkeypatch.setattr(FileDevice, "is_cached", lambda *_: False)
+        monkeypatch.setattr(FileDevice, "read_cached", lambda *_: False)
     target = Target(open_access=True)
     target.add(0, file_disk(tmp_path / "a", DATA))
     near, far = socket.socketpair()
@@ -69,21 +73,81 @@ def test_a_hundred_reads_in_one_piece(tmp_path, monkeypatch, cached, digest):
     target.close()
 
 
-def test_what_waits_is_not_quick(tmp_path):
+def test_what_waits_is_not_quick(tmp_path, monkeypatch):
     """A read that is long, that the cache does not hold, that is none; a unit that is not there."""
-    target = Target(open_access=True)
+    target = Target()
     disk = file_disk(tmp_path / "a", DATA)
     target.add(0, disk)
-    short = cdb.Read16(lba=8, blocks=8).encode()
+    target.grant(ME, 0)
+    nexus = f"{ME},i,0x1"
     try:
         disk.read_blocks(0, memoryview(bytearray(len(DATA))))
-        assert target.is_quick(0, short)
-        assert not target.is_quick(1, short)
-        assert not target.is_quick(0, b"")
-        assert not target.is_quick(0, cdb.Read16(lba=8, blocks=129).encode())
+        assert target.read_now(nexus, 0, 8, 8) == DATA[8 * 512 : 16 * 512]
+        assert target.read_now(nexus, 1, 8, 8) is None
+        assert target.read_now("iqn.2026-11.test:other,i,0x1", 0, 8, 8) is None
+        assert target.read_now(nexus, 0, 8, 129) is None
         for lba in (BLOCKS - 1, BLOCKS, 1 << 54, (1 << 64) - 1):
-            assert not target.is_quick(0, cdb.Read16(lba=lba, blocks=8).encode())
-        assert not target.is_quick(0, cdb.Write16(lba=8, blocks=8).encode())
-        assert not target.is_quick(0, cdb.SynchronizeCache10().encode())
+            assert target.read_now(nexus, 0, lba, 8) is None
+        disk.reservations.active = True
+        assert target.read_now(nexus, 0, 8, 8) is None
+        disk.reservations.active = False
+        disk._commands.attentions.tell(nexus, codes.RESERVATIONS_PREEMPTED)
+        assert target.read_now(nexus, 0, 8, 8) is None
+        assert disk._commands.attentions.take(nexus) == codes.RESERVATIONS_PREEMPTED
+        assert target.read_now(nexus, 0, 8, 8) is not None
+        monkeypatch.setattr(FileDevice, "read_cached", lambda *_: False)
+        assert target.read_now(nexus, 0, 8, 8) is None
     finally:
         target.close()
+
+
+READS = [
+    cdb.Read10(lba=7, blocks=3), cdb.Read16(lba=1 << 40, blocks=1 << 31), cdb.Read10(protect=1),
+    cdb.Read16(protect=7, lba=1), cdb.Read6(transfer=8), cdb.Read12(lba=5, blocks=8),
+    cdb.Write10(lba=7, blocks=3), cdb.Inquiry(), cdb.Read10(lba=1, blocks=1, fua=True),
+]  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    command=st.sampled_from(READS),
+    flags=st.fixed_dictionaries(
+        {name: st.booleans() for name in ("immediate", "final", "read", "write")}
+    ),
+    words=st.sampled_from([0, 0, 1]),
+    data_bytes=st.sampled_from([0, 0, 512]),
+    lun=st.sampled_from([0, 1, 255, 256, 1000]),
+    numbers=st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 4),
+)
+def test_plain_reads_are_what_the_codec_of_all_pdus_says(
+    command, flags, words, data_bytes, lun, numbers
+):
+    tag, expected_bytes, command_sn, status_sn = numbers
+    pdu = iscsi.ScsiCommand(
+        **flags, ahs_words=words, data_bytes=data_bytes, initiator_task_tag=tag,
+        expected_transfer_bytes=expected_bytes, command_sn=command_sn, cdb=command.encode(),
+        expected_status_sn=status_sn, lun=iscsi.encode_lun(lun),
+    )  # fmt: skip
+    plain = (
+        isinstance(command, cdb.Read10 | cdb.Read16) and not command.protect and lun < 256
+        and flags == {"immediate": False, "final": True, "read": True, "write": False}
+        and not words and not data_bytes
+    )  # fmt: skip
+    found = decode_plain_read(pdu.encode())
+    if not plain:
+        assert found is None
+        return
+    assert found == (lun, tag, expected_bytes, command_sn, command.lba, command.blocks)
+    length_bytes, counts = command_sn & 0xFFFFFF, (status_sn, expected_bytes, tag)
+    answer = iscsi.decode(encode_whole_answer(tag, length_bytes, *counts))
+    assert answer == iscsi.DataIn(
+        final=True, has_status=True, initiator_task_tag=tag, data_bytes=length_bytes,
+        status_sn=counts[0], expected_command_sn=counts[1], max_command_sn=counts[2],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("opcode", sorted(set(iscsi._KNOWN) - {iscsi.ScsiCommand.OPCODE}))
+def test_no_other_pdu_is_a_plain_read(opcode):
+    header = iscsi.ScsiCommand(read=True, cdb=cdb.Read10(blocks=8).encode()).encode()
+    assert decode_plain_read(header) is not None
+    assert decode_plain_read(bytes((opcode,)) + header[1:]) is None
