@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self, get_type_hints
 
 from sbtk.errors import LocalScsiError, RemoteScsiError
 
@@ -77,12 +77,13 @@ class Layout:
         """
         codec = _codec_of(type(self))
         try:
-            out = bytearray(codec.numbers.pack(*[getattr(self, name) for name in codec.names]))
+            head = codec.pack(self)
         except struct.error:
-            _say_which(self, codec)
+            _say_which(self)
             raise
-        for byte, value in self.CONSTANT:
-            out[byte] |= value
+        if not codec.putters:
+            return head
+        out = bytearray(head)
         for name, put in codec.putters:
             put(out, getattr(self, name))
         return bytes(out)
@@ -113,7 +114,7 @@ class Layout:
         codec = _codec_of(cls)
         # Straight into the instance: a frozen dataclass sets field by field, ten times slower.
         fields = value.__dict__
-        fields.update(zip(codec.names, codec.numbers.unpack_from(data), strict=True))
+        codec.unpack(data, fields)
         for name, get in codec.getters:
             fields[name] = get(data)
         return value
@@ -148,14 +149,123 @@ def _bytes_of(cls: type[Layout]) -> dict[str, int]:
 
 _Putter = Callable[[bytearray, Any], None]
 _Getter = Callable[[ByteView], Any]
-_NUMBERS = {1: "B", 2: "H", 4: "I", 8: "Q"}  # struct's letters by width; small ones are signed
+
+
+_LETTERS = {1: "B", 2: "H", 3: "BH", 4: "I", 8: "Q"}  # struct's by width; small ones are signed
+
+
+@dataclass
+class _Cell:
+    """Bytes that one or two letters of ``struct`` stand for.
+
+    Attributes:
+        letters: of ``struct``.
+        packs: expressions of ``value``, one for each letter; those of bits are put together.
+        unpacks: (field, expression of what the letters give, ``{0}`` and ``{1}``).
+    """
+
+    letters: str
+    packs: list[str]
+    unpacks: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Program:
+    """The Python that reads and writes a class: one call of ``struct``, one expression a field.
+
+    Compiled as ``dataclasses`` compiles its methods: a call for each field takes three times
+    as long, and headers and CDBs are read by the ten thousand a second.
+    """
+
+    def __init__(self, size_bytes: int, constant: tuple[tuple[int, int], ...]) -> None:
+        self._size_bytes = size_bytes
+        self._constant = dict.fromkeys((byte for byte, _ in constant), 0)
+        for byte, value in constant:
+            self._constant[byte] |= value
+        self._cells: dict[int, _Cell] = {}
+        self._taken: set[int] = set(self._constant)
+
+    def add(self, name: str, place: _Place) -> bool:
+        """Read and write a field; False where its width is odd or its bytes are another's too."""
+        value = f"value.{name}"
+        if isinstance(place, Flag):
+            one = 1 << place.bit
+            return self._add_bits(
+                place.byte, f"({one} if {value} else 0)", name, f"{{0}} & {one} != 0"
+            )
+        if isinstance(place, Bits):
+            most = (1 << (place.high - place.low + 1)) - 1
+            pack = f"({value} << {place.low} if 0 <= {value} <= {most} else fail())"
+            return self._add_bits(place.byte, pack, name, f"{{0}} >> {place.low} & {most}")
+        if isinstance(place, Raw):
+            pack = f"fit({value}, {place.width}, {bytes((place.fill,))!r})"
+            cell = _Cell(f"{place.width}s", [pack], [(name, "{0}")])
+        elif place.width == 3 and not place.signed:
+            cell = _Cell("BH", [f"{value} >> 16", f"{value} & 65535"], [(name, "{0} << 16 | {1}")])
+        elif place.width in (1, 2, 4, 8):
+            letter = _LETTERS[place.width]
+            letter = letter.lower() if place.signed else letter
+            cell = _Cell(letter, [value], [(name, "{0}")])
+        else:
+            return False
+        covered = set(range(place.byte, place.byte + place.width))
+        if covered & self._taken:
+            return False
+        self._taken |= covered
+        self._cells[place.byte] = cell
+        return True
+
+    def _add_bits(self, byte: int, pack: str, name: str, unpack: str) -> bool:
+        cell = self._cells.get(byte)
+        if cell is None and (byte not in self._taken or byte in self._constant):
+            self._taken.add(byte)
+            cell = self._cells[byte] = _Cell("B", [f"{self._constant.pop(byte, 0)}"])
+        elif cell is None or len(cell.letters) > 1 or " if " not in cell.packs[0]:
+            return False
+        cell.packs[0] += f" | {pack}"
+        cell.unpacks.append((name, unpack))
+        return True
+
+    def compile(self) -> tuple[Callable[[Any], bytes], Callable[[ByteView, dict[str, Any]], None]]:
+        """The two functions; ``pack`` raises ``struct.error`` where a value does not fit."""
+        cells = self._cells | {
+            byte: _Cell("B", [str(value)]) for byte, value in self._constant.items()
+        }
+        form, end, packs, names, unpacks = ">", 0, [], [], []
+        for byte, cell in sorted(cells.items()):
+            form += f"{byte - end}x{cell.letters}"
+            end = byte + struct.calcsize(f">{cell.letters}")
+            packs += cell.packs
+            found = [f"{letter}{byte}" for letter in cell.letters[-len(cell.packs) :]]
+            names += found
+            unpacks += [
+                f"\n    fields[{name!r}] = {unpack.format(*found)}" for name, unpack in cell.unpacks
+            ]
+        layout = struct.Struct(f"{form}{self._size_bytes - end}x")
+        source = (
+            f"def pack(value):\n    return to_bytes({', '.join(packs)})\n"
+            f"def unpack(data, fields):\n    [{', '.join(names)}] = of_bytes(data)"
+            f"{''.join(unpacks)}"
+        )
+        made: dict[str, Any] = {
+            "to_bytes": layout.pack, "of_bytes": layout.unpack_from, "fit": _fit, "fail": _fail
+        }  # fmt: skip
+        exec(source, made)  # noqa: S102 - of the names and places of a class, nothing else
+        return made["pack"], made["unpack"]
+
+
+def _fail() -> NoReturn:
+    raise struct.error
+
+
+def _fit(value: ByteView, width: int, fill: bytes) -> bytes:
+    return bytes(value).ljust(width, fill) if len(value) <= width else _fail()
 
 
 class _Codec(NamedTuple):
-    """How a class is read and written: most numbers at once, the other fields one by one."""
+    """How a class is read and written: most fields at once, the others one by one."""
 
-    numbers: struct.Struct
-    names: tuple[str, ...]
+    pack: Callable[[Any], bytes]
+    unpack: Callable[[ByteView, dict[str, Any]], None]
     getters: tuple[tuple[str, _Getter], ...]
     putters: tuple[tuple[str, _Putter], ...]
 
@@ -166,35 +276,25 @@ _codecs: dict[type[Layout], _Codec] = {}
 def _codec_of(cls: type[Layout]) -> _Codec:
     """Made once a class."""
     if cls not in _codecs:
-        _codecs[cls] = _codec(cls)
+        program = _Program(cls.SIZE_BYTES, cls.CONSTANT)
+        others = [
+            (name, place)
+            for name, place in sorted(_places(cls), key=lambda item: item[1].byte)
+            if not program.add(name, place)
+        ]
+        _codecs[cls] = _Codec(
+            *program.compile(),
+            tuple((name, _getter(place)) for name, place in others),
+            tuple((name, _putter(place, f"{cls.__name__}.{name}")) for name, place in others),
+        )
     return _codecs[cls]
 
 
-def _codec(cls: type[Layout]) -> _Codec:
-    form, end, numbers, others = ">", 0, [], []
-    for name, place in sorted(_places(cls), key=lambda item: item[1].byte):
-        letter = _NUMBERS.get(place.width, "") if isinstance(place, UInt) else ""
-        if letter and place.byte >= end:
-            signed = isinstance(place, UInt) and place.signed
-            form += f"{place.byte - end}x{letter.lower() if signed else letter}"
-            end = place.byte + struct.calcsize(letter)
-            numbers.append(name)
-        else:
-            others.append((name, place))
-    return _Codec(
-        struct.Struct(f"{form}{cls.SIZE_BYTES - end}x"),
-        tuple(numbers),
-        tuple((name, _getter(place)) for name, place in others),
-        tuple((name, _putter(place, f"{cls.__name__}.{name}")) for name, place in others),
-    )
-
-
-def _say_which(value: Layout, codec: _Codec) -> None:
-    """Raise for the number of ``value`` that does not fit its field."""
+def _say_which(value: Layout) -> None:
+    """Raise for the field of ``value`` that does not fit its place."""
     for name, place in _places(type(value)):
-        if name in codec.names and isinstance(place, UInt):
-            put = _number_putter(place, f"{type(value).__name__}.{name}")
-            put(bytearray(value.SIZE_BYTES), getattr(value, name))
+        put = _putter(place, f"{type(value).__name__}.{name}")
+        put(bytearray(value.SIZE_BYTES), getattr(value, name))
 
 
 def _putter(place: _Place, name: str) -> _Putter:
