@@ -85,7 +85,7 @@ class FileDevice(DeviceBase):
                 raise self._read_error(offset_bytes, length_bytes, done, "the device ends there")
             done += count
 
-    def read_cached(self, offset_bytes: int, buffer: bytearray) -> bool:
+    def read_cached(self, offset_bytes: int, buffer: memoryview) -> bool:
         """Fill ``buffer`` if that waits for nothing; False, its content undefined, if it may wait.
 
         False as well where the file system does not tell, and behind the end.

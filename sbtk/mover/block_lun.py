@@ -28,9 +28,10 @@ from sbtk.scsi.cdb_base import Cdb
 from sbtk.scsi.designator import naa6
 from sbtk.scsi.inquiry import DISK
 from sbtk.transport.base import ByteView, Response
+from sbtk.transport.lent import lend
 
 _ZERO_BYTES = 1 << 20
-_QUICK_BYTES = 64 << 10
+_QUICK_BYTES = 1 << 20  # what our disks say is the best length of a transfer
 
 
 def designator_of(path: Path) -> bytes:
@@ -100,8 +101,8 @@ class ReadOnlyLun:
         """See ``LogicalUnit.announce``."""
         self._commands.announce(vpd_pages, commands)
 
-    def read_now(self, lba: int, blocks: int) -> ByteView | None:
-        """What a short read answers if nothing has to be waited for, or told before it.
+    def read_now(self, lba: int, blocks: int) -> memoryview | None:
+        """What a read answers if nothing has to be waited for, or told before it.
 
         That is: a file or block device whose blocks the system's cache holds now, nothing reserved,
         no unit attention. None where it is not that plain, and where it is an error.
@@ -112,7 +113,7 @@ class ReadOnlyLun:
             return None
         if lba + blocks > self.block_count or not self._commands.at_ease:
             return None
-        buffer = bytearray(length_bytes)
+        buffer = lend(length_bytes)
         if not device.read_cached(lba * self.block_bytes, buffer):
             return None
         self.counters.add_read(length_bytes)

@@ -28,7 +28,7 @@ PREFERRED = Parameters(
     initial_r2t=False,
     immediate_data=True,
     max_burst_bytes=(1 << 24) - 512,
-    first_burst_bytes=1 << 18,
+    first_burst_bytes=1 << 20,
     max_outstanding_r2t=1,
 )
 

@@ -25,6 +25,7 @@ from sbtk.transport.iscsi_connection import Connection
 QUEUE_DEPTH = 128  # commands that an initiator may have in flight (MaxCmdSN)
 DISK_WORKERS = 4
 MAX_WRITE_BYTES = 64 << 20  # of one command: more than any MAXIMUM TRANSFER LENGTH of ours
+_WORTH_SENDING_BYTES = 32 << 10  # what need not wait for other answers: its client has work
 _TOGETHER_BYTES = 1 << 20  # of an answer that are sent in one piece
 WHOLE_RESPONSE_BYTES = MAX_WRITE_BYTES  # what a unit may answer; cut to what was asked for here
 
@@ -37,7 +38,7 @@ class ScsiTarget(Protocol):
     ) -> Response:
         """Run one command of an I_T nexus."""
 
-    def read_now(self, nexus: str, lun: int, lba: int, blocks: int) -> ByteView | None:
+    def read_now(self, nexus: str, lun: int, lba: int, blocks: int) -> memoryview | None:
         """What a read answers if it waits for nothing; None where ``execute`` has to do it."""
 
     def is_sequential(self, lun: int) -> bool:
@@ -157,17 +158,13 @@ class Session:
     def _read_now(self, read: PlainRead) -> bool:
         """Answer a read here and now if nothing has to be waited for; False where it has to be.
 
-        Such answers go out together, before this thread waits for more.
+        Short answers go out together, before this thread waits for more.
         """
-        agreed, most_bytes = self._connection.parameters, read.expected_bytes
-        if self._target is None or not most_bytes:
-            return False
-        if most_bytes > agreed.max_send_bytes or most_bytes > agreed.max_burst_bytes:
-            return False
-        if read.command_sn != self._expected_command_sn or read.task_tag in self._tasks:
-            return False  # what is wrong with it is told elsewhere
+        wrong = read.command_sn != self._expected_command_sn or read.task_tag in self._tasks
+        if wrong or self._target is None or not read.expected_bytes:
+            return False  # what is wrong is told elsewhere
         data = self._target.read_now(self.nexus, read.lun, read.lba, read.blocks)
-        if data is None or len(data) != most_bytes:
+        if data is None or len(data) != read.expected_bytes:
             return False
         with self._connection.send_lock:
             with self._lock:
@@ -175,13 +172,18 @@ class Session:
                     return False
                 self._expected_command_sn = (self._expected_command_sn + 1) & SERIAL_MASK
                 self._max_command_sn = (self._max_command_sn + 1) & SERIAL_MASK
-                status_sn = self._status_sn
-                self._status_sn = (status_sn + 1) & SERIAL_MASK
-                header = encode_whole_answer(
-                    read.task_tag, most_bytes, status_sn,
-                    self._expected_command_sn, self._max_command_sn,
-                )  # fmt: skip
-            self._connection.queue_header_locked(header, data)
+                answer = encode_whole_answer(
+                    read,
+                    self._connection.parameters,
+                    status_sn=self._status_sn,
+                    expected_command_sn=self._expected_command_sn,
+                    max_command_sn=self._max_command_sn,
+                )
+                self._status_sn = (self._status_sn + 1) & SERIAL_MASK
+            for header, start, end in answer:
+                self._connection.queue_header_locked(header, data[start:end])
+            if len(data) >= _WORTH_SENDING_BYTES:
+                self._connection.flush_locked()
         return True
 
     def _in_order(self, pdu: iscsi.InitiatorPdu) -> bool:

@@ -197,8 +197,8 @@ class Target:
             return self._snapshots.execute(nexus, unit, cdb, data_in_bytes)
         return self._manager.execute(nexus, unit, cdb, data_out, data_in_bytes)
 
-    def read_now(self, nexus: str, lun: int, lba: int, blocks: int) -> ByteView | None:
-        """What a short read of blocks that lie in memory answers; None: ``execute`` it."""
+    def read_now(self, nexus: str, lun: int, lba: int, blocks: int) -> memoryview | None:
+        """What a read of blocks that lie in memory answers; None: ``execute`` it."""
         with self._lock:
             granted = self._open or lun in self._granted.get(initiator_of(nexus), frozenset())
             unit = self._units.get(lun) if granted else None

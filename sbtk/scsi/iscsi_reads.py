@@ -1,7 +1,7 @@
-"""The PDUs of plain short reads, which random access sends by the ten thousand a second.
+"""The PDUs of plain reads, which random access sends by the ten thousand a second.
 
 The same bytes as ``iscsi.ScsiCommand`` with a READ(10) or READ(16), and as the ``iscsi.DataIn``
-that answers it whole with status GOOD: all fields in one step, without a value for each PDU. What
+that answer it whole with status GOOD: all fields in one step, without a value for each PDU. What
 is not that plain is left to the codec for all PDUs.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sbtk.scsi.cdb import Read10, Read16
 from sbtk.scsi.iscsi import RESERVED_TAG, DataIn, ScsiCommand
+from sbtk.scsi.iscsi_text import Parameters
 from sbtk.scsi.layout import ByteView
 
 # Byte 0 opcode, 1 flags, 4 AHS and data length, 8 LUN, 16 task tag, 20 expected length, 24 CmdSN,
@@ -69,10 +70,30 @@ def decode_plain_read(header: ByteView) -> PlainRead | None:
 
 
 def encode_whole_answer(
-    task_tag: int, data_bytes: int, status_sn: int, expected_command_sn: int, max_command_sn: int
-) -> bytes:
-    """The header of the one Data-In that carries all that was asked for, and status GOOD."""
-    return _DATA_IN.pack(
-        DataIn.OPCODE, _FINAL | _WITH_STATUS, 0, data_bytes, 0, task_tag, RESERVED_TAG,
-        status_sn, expected_command_sn, max_command_sn, 0, 0, 0,
-    )  # fmt: skip
+    read: PlainRead,
+    agreed: Parameters,
+    *,
+    status_sn: int,
+    expected_command_sn: int,
+    max_command_sn: int,
+) -> list[tuple[bytes, int, int]]:
+    """The Data-In that carry all that was asked for, status GOOD in the last one.
+
+    Returns:
+        For each its header, and where its data begin and end in those of the read. Each is final
+        that ends a burst; StatSN is that of the status in all, reserved but in the last (11.7.4).
+    """
+    length, most, burst = read.expected_bytes, agreed.max_send_bytes, agreed.max_burst_bytes
+    found: list[tuple[bytes, int, int]] = []
+    start = 0
+    while start < length:
+        end = min(length, start + most, start - start % burst + burst)
+        last = end == length
+        flags = (_FINAL if last or not end % burst else 0) | (_WITH_STATUS if last else 0)
+        header = _DATA_IN.pack(
+            DataIn.OPCODE, flags, 0, end - start, 0, read.task_tag, RESERVED_TAG, status_sn,
+            expected_command_sn, max_command_sn, len(found), start, 0,
+        )  # fmt: skip
+        found.append((header, start, end))
+        start = end
+    return found

@@ -34,7 +34,7 @@ PREFERRED = Parameters(
     initial_r2t=False,
     immediate_data=True,
     max_burst_bytes=(1 << 24) - 512,
-    first_burst_bytes=1 << 18,
+    first_burst_bytes=1 << 20,
 )
 _PAUSES_S = (0.0, 0.2, 0.8)  # before each further try: a link that was cut may need a moment
 # Operation codes that change nothing and may be sent again on a new session: TEST UNIT READY,

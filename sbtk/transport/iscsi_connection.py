@@ -185,7 +185,8 @@ class Connection:
             raise DigestError("a digest of an iSCSI PDU does not match", hint="Check the network")
 
     def _fill(self, view: memoryview, *, may_end: bool = False) -> bool:
-        done, total = self._take_ahead(view), len(view)
+        total = len(view)
+        done = self._take_ahead(view)
         while done < total:
             short = total - done < _AHEAD_BYTES  # more than is asked for saves the next call
             try:

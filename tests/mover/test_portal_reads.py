@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from sbtk.device.file import FileDevice
 from sbtk.mover.portal_session import Session
+from sbtk.mover.portal_task import Task, answers
 from sbtk.mover.target import Target
 from sbtk.scsi import cdb, iscsi
 from sbtk.scsi import sense_codes as codes
-from sbtk.scsi.iscsi_reads import decode_plain_read, encode_whole_answer
+from sbtk.scsi.iscsi_reads import PlainRead, decode_plain_read, encode_whole_answer
 from sbtk.scsi.iscsi_text import Parameters
+from sbtk.transport.base import Response
 from sbtk.transport.iscsi_connection import Connection
 from tests.mover.rig import ME, file_disk
 
@@ -39,7 +41,7 @@ def test_a_hundred_reads_in_one_piece(tmp_path, monkeypatch, cached, digest):
     serving = threading.Thread(target=session.run)
     serving.start()
     wanted, client = {}, Connection(near, agreed)
-    lengths = [1, 8, 9, 16, 3]  # blocks; the widest answers take several PDUs
+    lengths = [1, 8, 90, 16, 300]  # blocks; the widest answers take several PDUs
     with client.send_lock:
         for tag in range(100):
             blocks = lengths[tag % len(lengths)]
@@ -85,7 +87,8 @@ def test_what_waits_is_not_quick(tmp_path, monkeypatch):
         assert target.read_now(nexus, 0, 8, 8) == DATA[8 * 512 : 16 * 512]
         assert target.read_now(nexus, 1, 8, 8) is None
         assert target.read_now("iqn.2026-11.test:other,i,0x1", 0, 8, 8) is None
-        assert target.read_now(nexus, 0, 8, 129) is None
+        assert target.read_now(nexus, 0, 8, 2048) == DATA[8 * 512 : 2056 * 512]
+        assert target.read_now(nexus, 0, 8, 2049) is None
         for lba in (BLOCKS - 1, BLOCKS, 1 << 54, (1 << 64) - 1):
             assert target.read_now(nexus, 0, lba, 8) is None
         disk.reservations.active = True
@@ -138,12 +141,34 @@ def test_plain_reads_are_what_the_codec_of_all_pdus_says(
         assert found is None
         return
     assert found == (lun, tag, expected_bytes, command_sn, command.lba, command.blocks)
-    length_bytes, counts = command_sn & 0xFFFFFF, (status_sn, expected_bytes, tag)
-    answer = iscsi.decode(encode_whole_answer(tag, length_bytes, *counts))
-    assert answer == iscsi.DataIn(
-        final=True, has_status=True, initiator_task_tag=tag, data_bytes=length_bytes,
-        status_sn=counts[0], expected_command_sn=counts[1], max_command_sn=counts[2],
-    )  # fmt: skip
+
+
+@given(
+    length=st.integers(1, 1 << 17).map(lambda blocks: blocks * 8),
+    most=st.integers(512, 1 << 20),
+    burst=st.integers(512, (1 << 24) - 1),
+    numbers=st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 4),
+)
+def test_answers_to_plain_reads_are_what_the_codec_of_all_pdus_says(length, most, burst, numbers):
+    """The same PDUs as those of a read that was executed, but for the data between them."""
+    tag, status_sn, expected_sn, max_sn = numbers
+    agreed = Parameters(max_send_bytes=most, max_burst_bytes=burst)
+    if length // min(most, burst) > 2000:
+        length = 2000 * min(most, burst) // 8 * 8
+    command = iscsi.ScsiCommand(read=True, initiator_task_tag=tag, expected_transfer_bytes=length)
+    numbers_of = {
+        "status_sn": status_sn, "expected_command_sn": expected_sn, "max_command_sn": max_sn
+    }  # fmt: skip
+    wanted = [
+        (pdu.changed(data_bytes=len(data), **numbers_of), pdu.buffer_offset_bytes, len(data))
+        for pdu, data in answers(Task(command, 0), Response(data_in=bytes(length)), agreed)
+    ]
+    read = PlainRead(0, tag, length, 1, 0, length // 512)
+    found = [
+        (iscsi.decode(header), start, end - start)
+        for header, start, end in encode_whole_answer(read, agreed, **numbers_of)
+    ]
+    assert found == wanted
 
 
 @pytest.mark.parametrize("opcode", sorted(set(iscsi._KNOWN) - {iscsi.ScsiCommand.OPCODE}))
