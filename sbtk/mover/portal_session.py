@@ -160,6 +160,8 @@ class Session:
 
         Short answers go out together, before this thread waits for more.
         """
+        if not self._connection.takes_now(read.expected_bytes):
+            return False
         wrong = read.command_sn != self._expected_command_sn or read.task_tag in self._tasks
         if wrong or self._target is None or not read.expected_bytes:
             return False  # what is wrong is told elsewhere

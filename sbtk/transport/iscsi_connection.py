@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
+from fcntl import ioctl
+from termios import TIOCOUTQ
 
 import crc32c
 
@@ -17,6 +20,7 @@ from sbtk.transport.lent import lend
 
 _DIGEST_BYTES = 4
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+_LITTLE_BYTES = 32 << 10  # fits into what any system's socket takes at once
 _AHEAD_BYTES = 4096  # what is received at once while a header is awaited
 _MOST_QUEUED = 256  # parts, of which a PDU has up to five: the system takes 1024 (IOV_MAX)
 
@@ -42,6 +46,7 @@ class Connection:
         self._ahead = memoryview(bytearray(_AHEAD_BYTES))
         self._ahead_from = self._ahead_to = 0  # what of it has been received and not used
         self._queued: list[ByteView] = []
+        self._queued_bytes = 0
         self.parameters = parameters
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -82,6 +87,7 @@ class Connection:
     def queue_header_locked(self, header: bytes, data: ByteView) -> None:
         """As ``queue_locked``, with the bytes of the header, which tell the length of ``data``."""
         parts = self._queued
+        self._queued_bytes += len(data)
         parts.append(header)
         if self.parameters.header_digest:
             parts.append(_digest(header))
@@ -103,9 +109,25 @@ class Connection:
 
     def flush_locked(self) -> None:
         """As ``flush``, by a caller that holds ``send_lock``."""
-        parts, self._queued = self._queued, []
+        parts, self._queued, self._queued_bytes = self._queued, [], 0
         if parts:
             self._send_all(parts)
+
+    def takes_now(self, length_bytes: int) -> bool:
+        """Whether so many bytes can be sent by a thread that must not wait for the other side.
+
+        The one that receives: a side that sends a lot, and receives nothing before it is through,
+        would wait for us as we wait for it. Little is taken for granted.
+        """
+        length_bytes += self._queued_bytes
+        if length_bytes < _LITTLE_BYTES:
+            return True
+        try:
+            unsent = int.from_bytes(ioctl(self._socket, TIOCOUTQ, bytes(4)), sys.byteorder)
+            room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        except (OSError, ValueError):
+            return False  # closed: who sends next is told
+        return unsent + length_bytes <= room * 3 // 4  # the system counts more than the bytes
 
     def _send_all(self, parts: list[ByteView]) -> None:
         left = sum(map(len, parts))

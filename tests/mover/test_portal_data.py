@@ -42,7 +42,7 @@ class Client:
 
     def begin(self, tag: int, data: bytes) -> None:
         """Announce a write to the tag's slot, with what may come at once."""
-        at_once = data[: AGREED.first_burst_bytes]
+        at_once = data[: self.connection.parameters.first_burst_bytes]
         command = cdb.Write16(lba=tag * SLOT_BYTES // 512, blocks=len(data) // 512)
         self.connection.send(
             iscsi.ScsiCommand(
@@ -50,6 +50,17 @@ class Client:
                 expected_transfer_bytes=len(data), cdb=command.encode(),
             ),
             at_once,
+        )  # fmt: skip
+        self._command_sn += 1
+
+    def read(self, tag: int, length_bytes: int, offset_bytes: int = 0) -> None:
+        """Ask for a stretch of the disk."""
+        command = cdb.Read16(lba=offset_bytes // 512, blocks=length_bytes // 512)
+        self.connection.send(
+            iscsi.ScsiCommand(
+                initiator_task_tag=tag, read=True, command_sn=self._command_sn,
+                expected_transfer_bytes=length_bytes, cdb=command.encode(),
+            )
         )  # fmt: skip
         self._command_sn += 1
 
@@ -167,13 +178,7 @@ def check_reads(target: Target, datas: list[bytes], whole: set[int]) -> None:
     """All slots read at once, by a session of its own."""
     client = Client(target)
     for tag in range(len(datas)):
-        read = cdb.Read16(lba=tag * SLOT_BYTES // 512, blocks=SLOT_BYTES // 512)
-        client.connection.send(
-            iscsi.ScsiCommand(
-                initiator_task_tag=tag, read=True, command_sn=tag + 1, cdb=read.encode(),
-                expected_transfer_bytes=SLOT_BYTES,
-            )
-        )  # fmt: skip
+        client.read(tag, SLOT_BYTES, tag * SLOT_BYTES)
     got = [b""] * len(datas)
     waiting = set(range(len(datas)))
     while waiting:
@@ -195,13 +200,7 @@ def test_a_read_that_is_long_is_no_obstacle(served):
     disk.write_blocks(0, memoryview(data))
     client = Client(target)
     for tag in range(3):
-        read = cdb.Read16(lba=0, blocks=len(data) // 512)
-        client.connection.send(
-            iscsi.ScsiCommand(
-                initiator_task_tag=tag, read=True, command_sn=tag + 1, cdb=read.encode(),
-                expected_transfer_bytes=len(data),
-            )
-        )  # fmt: skip
+        client.read(tag, len(data))
     got, numbers = [bytearray() for _ in range(3)], []
     while len(numbers) < 3:
         pdu = client.connection.receive_header()
@@ -212,3 +211,31 @@ def test_a_read_that_is_long_is_no_obstacle(served):
     client.end()
     assert all(item == data for item in got)
     assert numbers == [1, 2, 3]
+
+
+@pytest.mark.timeout(60)
+def test_a_side_that_sends_all_before_it_receives_anything(served):
+    """Long reads first, then long writes: who waits until his answers are taken takes no data."""
+    target, disk = served
+    data = random.Random(2).randbytes(SLOTS * SLOT_BYTES)
+    disk.write_blocks(0, memoryview(data))
+    mib = 1024 * KIB
+    client = Client(
+        target, Parameters(max_receive_bytes=mib, max_send_bytes=mib, first_burst_bytes=mib)
+    )
+    for tag in range(20, 30):
+        client.read(tag, mib, (tag % SLOTS) * mib)
+    for tag in range(SLOTS):
+        client.begin(tag, data[tag * mib : (tag + 1) * mib])
+    got = dict.fromkeys(range(20, 30), b"")
+    while len(client.ended) < SLOTS or any(len(item) < mib for item in got.values()):
+        pdu = client.connection.receive_header()
+        found = client.connection.receive_data(pdu)
+        if isinstance(pdu, iscsi.DataIn):
+            got[pdu.initiator_task_tag] += found
+        else:
+            client.ended.add(pdu.initiator_task_tag)
+    client.end()
+    for tag in range(SLOTS):
+        disk.read_blocks(tag * SLOT_BYTES // 512, written := memoryview(bytearray(mib)))
+        assert written == data[tag * mib : (tag + 1) * mib]
