@@ -119,6 +119,8 @@ class Connection:
         The one that receives: a side that sends a lot, and receives nothing before it is through,
         would wait for us as we wait for it. Little is taken for granted.
         """
+        if self._send_lock.locked():
+            return False  # another thread sends, for as long as the other side likes
         length_bytes += self._queued_bytes
         if length_bytes < _LITTLE_BYTES:
             return True

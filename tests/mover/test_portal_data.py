@@ -223,12 +223,13 @@ def test_a_side_that_sends_all_before_it_receives_anything(served):
     client = Client(
         target, Parameters(max_receive_bytes=mib, max_send_bytes=mib, first_burst_bytes=mib)
     )
-    for tag in range(20, 30):
-        client.read(tag, mib, (tag % SLOTS) * mib)
+    lengths = {tag: 4 * KIB if tag % 3 else mib for tag in range(20, 50)}
+    for tag, length in lengths.items():
+        client.read(tag, length)
     for tag in range(SLOTS):
-        client.begin(tag, data[tag * mib : (tag + 1) * mib])
-    got = dict.fromkeys(range(20, 30), b"")
-    while len(client.ended) < SLOTS or any(len(item) < mib for item in got.values()):
+        client.begin(tag, data[tag * mib : (tag + 1) * mib])  # slot 0 gets what it holds
+    got = dict.fromkeys(lengths, b"")
+    while len(client.ended) < SLOTS or any(len(got[tag]) < lengths[tag] for tag in got):
         pdu = client.connection.receive_header()
         found = client.connection.receive_data(pdu)
         if isinstance(pdu, iscsi.DataIn):
@@ -236,6 +237,7 @@ def test_a_side_that_sends_all_before_it_receives_anything(served):
         else:
             client.ended.add(pdu.initiator_task_tag)
     client.end()
+    assert all(item == data[: len(item)] for item in got.values())
     for tag in range(SLOTS):
         disk.read_blocks(tag * SLOT_BYTES // 512, written := memoryview(bytearray(mib)))
         assert written == data[tag * mib : (tag + 1) * mib]
