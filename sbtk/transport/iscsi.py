@@ -126,6 +126,7 @@ class IscsiSession:
         # session that is built anew is the same I_T nexus.
         self._isid = int.from_bytes(b"\x80" + os.urandom(3) + b"\0\0", "big")
         self._lock = threading.Condition()
+        self._order = threading.Lock()
         self._pending: dict[int, _Pending] = {}
         self._connection: Connection | None = None
         self._failure: Exception | None = None
@@ -322,34 +323,51 @@ class IscsiSession:
     @contextlib.contextmanager
     def _submitted(self, task: _Pending, data: ByteView) -> Iterator[None]:
         """Number a request, send it, and keep it among the pending ones meanwhile."""
-        with self._lock:
-            while not task.request.immediate and serial_after(
-                self._command_sn, self._max_command_sn
-            ):
-                if self._failure is not None:
-                    raise TransportError(f"{self.endpoint}: {self._failure}")
-                self._lock.wait()
-            self._task_tag = tag = (self._task_tag + 1) % iscsi.RESERVED_TAG
-            task.request = task.request.changed(
-                initiator_task_tag=tag,
-                command_sn=self._command_sn,
-                expected_status_sn=self._expected_status_sn,
-            )
-            if not task.request.immediate:
-                self._command_sn = (self._command_sn + 1) & SERIAL_MASK
-            self._pending[tag] = task
-            # Sent under the lock: commands must leave in the order of their numbers.
-            try:
-                task.connection.send(task.request, data)
-            except TransportError as error:
-                self._pending.pop(tag, None)
-                self._broke(task.connection, error)
-                raise
+        while not self._sent_in_order(task, data):
+            self._wait_for_window()
         try:
             yield
         finally:
             with self._lock:
-                self._pending.pop(tag, None)
+                self._pending.pop(task.request.initiator_task_tag, None)
+
+    def _sent_in_order(self, task: _Pending, data: ByteView) -> bool:
+        """Number a request and send it; False while the target takes no more commands.
+
+        Commands must leave in the order of their numbers. Only those that send wait for that: the
+        thread that receives must not, or we and the target would wait for each other to receive.
+        """
+        with self._order:
+            with self._lock:
+                request = task.request
+                if not request.immediate and serial_after(self._command_sn, self._max_command_sn):
+                    return False
+                if self._failure is None and self._connection is not None:
+                    task.connection = self._connection  # built anew since this one was made ready
+                self._task_tag = tag = (self._task_tag + 1) % iscsi.RESERVED_TAG
+                task.request = request.changed(
+                    initiator_task_tag=tag,
+                    command_sn=self._command_sn,
+                    expected_status_sn=self._expected_status_sn,
+                )
+                if not request.immediate:
+                    self._command_sn = (self._command_sn + 1) & SERIAL_MASK
+                self._pending[tag] = task
+            try:
+                task.connection.send(task.request, data)
+            except TransportError as error:
+                self._broke(task.connection, error)
+                with self._lock:
+                    self._pending.pop(tag, None)
+                raise
+        return True
+
+    def _wait_for_window(self) -> None:
+        with self._lock:
+            while serial_after(self._command_sn, self._max_command_sn):
+                if self._failure is not None:
+                    raise TransportError(f"{self.endpoint}: {self._failure}")
+                self._lock.wait()
 
     # -- what comes in ------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 
@@ -184,3 +185,42 @@ def test_many_cuts_while_data_flow(path):
     assert len(kept) > 20
     raw = path.read_bytes()
     assert all(raw[lba * 512 : lba * 512 + 65536] == data for lba, data in kept.items())
+
+
+@pytest.mark.timeout(120)
+def test_long_reads_and_writes_at_once_through_narrow_sockets(path, monkeypatch):
+    """Neither side waits for the other to receive while the other waits for it to."""
+    connect = socket.create_connection
+
+    def narrow(*arguments, **keywords) -> socket.socket:
+        sock = connect(*arguments, **keywords)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, 128 << 10)
+        return sock
+
+    monkeypatch.setattr(socket, "create_connection", narrow)
+    data = path.read_bytes()
+    with served(BlockLun(path)) as san, san.session() as session:
+        unit = session.lun(0)
+
+        def read() -> bool:
+            command = cdb.Read16(lba=0, blocks=2 * MIB // 512)
+            return all(
+                bytes(send(unit, command, data_in_bytes=2 * MIB)) == data[: 2 * MIB]
+                for _ in range(4)
+            )
+
+        def write(number: int) -> bool:
+            command = cdb.Write16(lba=number * 2 * MIB // 512, blocks=2 * MIB // 512)
+            for turn in range(4):
+                send(unit, command, data_out=bytes([number, turn]) * MIB)
+            return True
+
+        calls = [in_thread(read) for _ in range(3)]
+        calls += [in_thread(lambda n=number: write(n)) for number in (1, 2, 3)]
+        for thread, _ in calls:
+            thread.join(100)
+        assert [outcome for _, outcome in calls] == [[True]] * 6
+    written = path.read_bytes()
+    for number in (1, 2, 3):
+        assert written[number * 2 * MIB : (number + 1) * 2 * MIB] == bytes([number, 3]) * MIB
