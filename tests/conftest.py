@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.corpus import NAMES, CorpusVolume, volume
 
 # A test that takes longer because others use the machine has not failed.
-settings.register_profile("sbtk", deadline=None)
+settings.register_profile("sbtk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sbtk")
 
 
