@@ -6,7 +6,7 @@ Both implementations of the kernels fill the same ``Chunk``; nothing else depend
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+Column = npt.NDArray[Any]
 
 NO_TIME = np.iinfo(np.int64).min
 """A timestamp that nanoseconds in 64 bits cannot hold (1601 to 1677, after 2262): null in tables.
@@ -84,7 +85,7 @@ FAULT_TEXT = {
 class Chunk(NamedTuple):
     """Rows of one chunk, in record order; arrays are valid until the same decoder runs again.
 
-    Columns are (n,) int64, often strided views; unsigned 64-bit values keep their bits.
+    Columns are (n,) integers, int64 where not narrower; unsigned 64-bit values keep their bits.
 
     ``*_index`` columns hold the record's place in the chunk; ``*_ends`` hold, for each row, where
     its text ends in the blob beside it (the first row's starts at 0).
@@ -96,44 +97,44 @@ class Chunk(NamedTuple):
     already_fixed: int  # records whose fixups had been undone before
 
     # one row an in-use record
-    record_index: I64
-    sequence: I64
-    hard_links: I64
-    flags: I64
-    base: I64  # record number of the base record; -1 in a base record
-    base_sequence: I64
-    lsn: I64
-    times: I64  # (n, 4): created, modified, changed, accessed; ns since 1970 or NO_TIME
-    attributes: I64
+    record_index: Column
+    sequence: Column
+    hard_links: Column
+    flags: Column
+    base: Column  # record number of the base record; -1 in a base record
+    base_sequence: Column
+    lsn: Column
+    times: Column  # (n, 4): created, modified, changed, accessed; ns since 1970 or NO_TIME
+    attributes: Column
 
     # one row a $FILE_NAME
-    name_index: I64
-    parent: I64
-    parent_sequence: I64
-    namespace: I64
-    name_ends: I64
+    name_index: Column
+    parent: Column
+    parent_sequence: Column
+    namespace: Column
+    name_ends: Column
     name_blob: U8  # UTF-8
 
     # one row any other attribute, or a piece of one
-    stream_index: I64
-    attribute_type: I64
-    resident: I64
-    attribute_flags: I64
-    data_bytes: I64
-    allocated_bytes: I64
-    initialized_bytes: I64
-    compression_unit: I64
-    lowest_vcn: I64
-    runs: I64  # rows of the piece in the run columns below, which are in the same order
-    stream_ends: I64
+    stream_index: Column
+    attribute_type: Column
+    resident: Column
+    attribute_flags: Column
+    data_bytes: Column
+    allocated_bytes: Column
+    initialized_bytes: Column
+    compression_unit: Column
+    lowest_vcn: Column
+    runs: Column  # rows of the piece in the run columns below, which are in the same order
+    stream_ends: Column
     stream_blob: U8  # attribute names, UTF-8
 
     # one row a run
-    vcn: I64
-    lcn: I64
-    clusters: I64
+    vcn: Column
+    lcn: Column
+    clusters: Column
 
     # one row a resident $ATTRIBUTE_LIST
-    list_index: I64
-    list_ends: I64
+    list_index: Column
+    list_ends: Column
     list_blob: U8

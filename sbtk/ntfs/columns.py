@@ -92,7 +92,20 @@ def text_buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.
 
 def text_of(strings: Sequence[str]) -> pa.LargeStringArray:
     """A few strings of Python as Arrow text."""
+    offsets, blob = _encoded(strings)
+    return text_array(offsets, blob)
+
+
+def short_text(strings: Sequence[str]) -> pa.StringArray:
+    """Strings of Python, less than 2 GiB together, as Arrow text with 32-bit offsets."""
+    offsets, blob = _encoded(strings)
+    return pa.StringArray.from_buffers(
+        len(strings), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(blob)
+    )
+
+
+def _encoded(strings: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     encoded = [item.encode() for item in strings]
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(item) for item in encoded], out=offsets[1:])
-    return text_array(offsets, np.frombuffer(b"".join(encoded), np.uint8))
+    return offsets, np.frombuffer(b"".join(encoded), np.uint8)

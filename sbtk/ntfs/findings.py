@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from sbtk.events import Finding, Listener, ignore
+from sbtk.ntfs.columns import arrow_table, short_text
 from sbtk.ntfs.tables import FINDINGS
 
 STATES = ("volume-dirty", "log-open", "log-damaged", "hibernated")
@@ -14,6 +16,7 @@ STATES = ("volume-dirty", "log-open", "log-damaged", "hibernated")
 
 _RANK = {"info": 0, "warning": 1, "error": 2}
 _MAX_JOINED_CHARS = 400
+_CHUNK_ROWS = 1 << 20  # their text stays below the 2 GiB that 32-bit offsets reach
 
 
 class _Row(NamedTuple):
@@ -95,13 +98,19 @@ class FindingList:
                 break
             if row.record >= 0:
                 self._tell(row)
-        if not self._rows:
-            return pa.Table.from_batches([], schema=FINDINGS)  # pa.array imports pandas
-        columns = [
-            pa.array([row[place] for row in self._rows], field.type)
-            for place, field in enumerate(FINDINGS)
+        rows = self._rows
+        steps = [rows[first : first + _CHUNK_ROWS] for first in range(0, len(rows), _CHUNK_ROWS)]
+        parts = [
+            arrow_table(
+                [
+                    short_text(values) if pa.types.is_string(field.type) else np.array(values)
+                    for field, values in zip(FINDINGS, zip(*step, strict=True), strict=True)
+                ],
+                FINDINGS,
+            )
+            for step in steps
         ]
-        return pa.table(columns, schema=FINDINGS)
+        return pa.concat_tables(parts) if parts else pa.Table.from_batches([], schema=FINDINGS)
 
     def _tell(self, row: _Row) -> None:
         if self._emitted < self.MAX_EMITTED:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sbtk.ntfs.chunk import I32, I64, U8, Chunk
 from sbtk.ntfs.kernels_scratch import Scratch, cut, make_scratch, make_views
-from sbtk.ntfs.object_code import load_loop
+from sbtk.ntfs.object_code import load_loop, prepare
 
 _RECORD_BYTES = 1024
 _HERE = "sbtk.ntfs"
@@ -51,14 +51,22 @@ class CompiledKernels:
 
         The columns belong to this thread's scratch: they are valid until its next call.
         """
-        records = len(buffer) // record_bytes
+        local = self._local
+        place = (buffer.ctypes.data, len(buffer), record_bytes)
+        if getattr(local, "place", None) != place:
+            scratch = self._scratch(len(buffer), len(buffer) // record_bytes)
+            local.run = prepare(self._decode_records, make_views(buffer), record_bytes, scratch)
+            local.place, local.used = place, scratch
+        local.run()
+        return cut(local.used)
+
+    def _scratch(self, chunk_bytes: int, records: int) -> Scratch:
+        """This thread's scratch, grown if it is too small; its status has as many records."""
         scratch: Scratch | None = getattr(self._local, "scratch", None)
-        if scratch is None or len(scratch.list_blob) < len(buffer) or len(scratch.status) < records:
-            scratch = make_scratch(len(buffer), records)
+        if scratch is None or len(scratch.list_blob) < chunk_bytes or len(scratch.fault) < records:
+            scratch = make_scratch(chunk_bytes, records)
             self._local.scratch = scratch
-        scratch = scratch._replace(status=scratch.status[:records])
-        self._decode_records(make_views(buffer), record_bytes, scratch)
-        return cut(scratch)
+        return scratch._replace(status=scratch.status[:records])
 
     def path_lengths(
         self, up: I32, parent: I64, name_offsets: I64, limit_bytes: int, lengths: I64, cuts: U8

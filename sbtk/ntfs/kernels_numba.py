@@ -23,36 +23,6 @@ from sbtk.ntfs.kernels_scratch import (
     C_RUNS,
     C_STREAM_BYTES,
     C_STREAMS,
-    L_ENDS,
-    L_INDEX,
-    N_ENDS,
-    N_INDEX,
-    N_NAMESPACE,
-    N_PARENT,
-    N_PARENT_SEQUENCE,
-    R_ATTRIBUTES,
-    R_BASE,
-    R_BASE_SEQUENCE,
-    R_FLAGS,
-    R_HARD_LINKS,
-    R_INDEX,
-    R_LSN,
-    R_SEQUENCE,
-    R_TIMES,
-    S_ALLOCATED_BYTES,
-    S_ATTRIBUTE_FLAGS,
-    S_ATTRIBUTE_TYPE,
-    S_COMPRESSION_UNIT,
-    S_DATA_BYTES,
-    S_ENDS,
-    S_INDEX,
-    S_INITIALIZED_BYTES,
-    S_LOWEST_VCN,
-    S_RESIDENT,
-    S_RUNS,
-    U_CLUSTERS,
-    U_LCN,
-    U_VCN,
 )
 from sbtk.ntfs.layout import FILETIME_EPOCH_TICKS
 
@@ -128,18 +98,18 @@ def _walk(v, start, record_bytes, index, s):
     """Rows of one in-use, fixed-up record; its status and its first fault."""
     r = s.counts[C_RECORDS]
     base = v.b8[(start + 0x20) >> 3]
-    s.records[r, R_INDEX] = index
-    s.records[r, R_SEQUENCE] = v.b2[(start + 0x10) >> 1]
-    s.records[r, R_HARD_LINKS] = v.b2[(start + 0x12) >> 1]
-    s.records[r, R_FLAGS] = v.b2[(start + 0x16) >> 1]
-    s.records[r, R_BASE] = base & 0xFFFFFFFFFFFF if base else -1
-    s.records[r, R_BASE_SEQUENCE] = (base >> 48) & 0xFFFF
-    s.records[r, R_LSN] = np.uint64(v.b8[(start + 8) >> 3])
-    s.records[r, R_TIMES + 0] = _NO_TIME
-    s.records[r, R_TIMES + 1] = _NO_TIME
-    s.records[r, R_TIMES + 2] = _NO_TIME
-    s.records[r, R_TIMES + 3] = _NO_TIME
-    s.records[r, R_ATTRIBUTES] = 0
+    s.record_index[r] = index
+    s.sequence[r] = v.b2[(start + 0x10) >> 1]
+    s.hard_links[r] = v.b2[(start + 0x12) >> 1]
+    s.flags[r] = v.b2[(start + 0x16) >> 1]
+    s.base[r] = base & 0xFFFFFFFFFFFF if base else -1
+    s.base_sequence[r] = (base >> 48) & 0xFFFF
+    s.lsn[r] = v.b8[(start + 8) >> 3]
+    s.times[0, r] = _NO_TIME
+    s.times[1, r] = _NO_TIME
+    s.times[2, r] = _NO_TIME
+    s.times[3, r] = _NO_TIME
+    s.attributes[r] = 0
     s.counts[C_RECORDS] = r + 1
     status = _EXTENSION if base else _BASE
     first = np.int64(v.b2[(start + 0x14) >> 1])
@@ -196,13 +166,13 @@ def _attribute(v, p, length, kind, index, r, s):
     if kind == 0x20:
         _list_value(v, value, value_bytes, index, s)
     t = s.counts[C_STREAMS]
-    s.streams[t, S_RESIDENT] = 1
-    s.streams[t, S_DATA_BYTES] = value_bytes
-    s.streams[t, S_ALLOCATED_BYTES] = (value_bytes + 7) & ~7
-    s.streams[t, S_INITIALIZED_BYTES] = value_bytes
-    s.streams[t, S_COMPRESSION_UNIT] = 0
-    s.streams[t, S_LOWEST_VCN] = 0
-    s.streams[t, S_RUNS] = 0
+    s.resident[t] = 1
+    s.data_bytes[t] = value_bytes
+    s.allocated_bytes[t] = (value_bytes + 7) & ~7
+    s.initialized_bytes[t] = value_bytes
+    s.compression_unit[t] = 0
+    s.lowest_vcn[t] = 0
+    s.runs[t] = 0
     return _stream_row(v, p, kind, name_at, name_chars, index, s)
 
 
@@ -210,14 +180,14 @@ def _attribute(v, p, length, kind, index, r, s):
 def _stream_row(v, p, kind, name_at, name_chars, index, s):
     """The columns that resident and non-resident attributes share."""
     t = s.counts[C_STREAMS]
-    s.streams[t, S_INDEX] = index
-    s.streams[t, S_ATTRIBUTE_TYPE] = kind
-    s.streams[t, S_ATTRIBUTE_FLAGS] = v.b2[(p + 12) >> 1]
+    s.stream_index[t] = index
+    s.attribute_type[t] = kind
+    s.attribute_flags[t] = v.b2[(p + 12) >> 1]
     out, fault = s.counts[C_STREAM_BYTES], 0
     if name_chars:
         out, fault = _utf8(v, p + name_at, name_chars, s.stream_blob, out, False)
     s.counts[C_STREAM_BYTES] = out
-    s.streams[t, S_ENDS] = out
+    s.stream_ends[t] = out
     s.counts[C_STREAMS] = t + 1
     return fault
 
@@ -252,13 +222,13 @@ def _nonresident(v, p, length, kind, name_at, name_chars, index, s):
         elif next_vcn != highest + 1 and fault == 0:
             fault = _F_COVERAGE
     t = s.counts[C_STREAMS]
-    s.streams[t, S_RESIDENT] = 0
-    s.streams[t, S_DATA_BYTES] = data
-    s.streams[t, S_ALLOCATED_BYTES] = allocated
-    s.streams[t, S_INITIALIZED_BYTES] = initialized
-    s.streams[t, S_COMPRESSION_UNIT] = unit
-    s.streams[t, S_LOWEST_VCN] = lowest
-    s.streams[t, S_RUNS] = s.counts[C_RUNS] - before
+    s.resident[t] = 0
+    s.data_bytes[t] = data
+    s.allocated_bytes[t] = allocated
+    s.initialized_bytes[t] = initialized
+    s.compression_unit[t] = unit
+    s.lowest_vcn[t] = lowest
+    s.runs[t] = s.counts[C_RUNS] - before
     text_fault = _stream_row(v, p, kind, name_at, name_chars, index, s)
     return fault if fault else text_fault
 
@@ -290,11 +260,11 @@ def _run_list(v, p, end, vcn, s):
             lcn += delta
             if lcn < 0 or lcn >= _MAX_LCN:
                 return np.int64(-1)
-            s.runs[u, U_LCN] = lcn
+            s.lcn[u] = lcn
         else:
-            s.runs[u, U_LCN] = -1
-        s.runs[u, U_VCN] = vcn
-        s.runs[u, U_CLUSTERS] = clusters
+            s.lcn[u] = -1
+        s.vcn[u] = vcn
+        s.clusters[u] = clusters
         u += 1
         vcn += clusters
     s.counts[C_RUNS] = u
@@ -317,8 +287,8 @@ def _list_value(v, value, value_bytes, index, s):
     out = s.counts[C_LIST_BYTES]
     for i in range(value_bytes):
         s.list_blob[out + i] = v.b1[value + i]
-    s.lists[q, L_INDEX] = index
-    s.lists[q, L_ENDS] = out + value_bytes
+    s.list_index[q] = index
+    s.list_ends[q] = out + value_bytes
     s.counts[C_LISTS] = q + 1
     s.counts[C_LIST_BYTES] = out + value_bytes
 
@@ -330,10 +300,10 @@ def _standard_information(v, value, value_bytes, r, s):
     for i in range(4):
         ticks = _signed(v, value + 8 * i, 8)
         if _TICKS_LOW < ticks < _TICKS_HIGH:
-            s.records[r, R_TIMES + i] = (ticks - _EPOCH) * 100
+            s.times[i, r] = (ticks - _EPOCH) * 100
         else:
-            s.records[r, R_TIMES + i] = _NO_TIME
-    s.records[r, R_ATTRIBUTES] = _signed(v, value + 0x20, 4) & 0xFFFFFFFF
+            s.times[i, r] = _NO_TIME
+    s.attributes[r] = _signed(v, value + 0x20, 4) & 0xFFFFFFFF
     return 0
 
 
@@ -346,12 +316,12 @@ def _file_name(v, value, value_bytes, index, s):
         return _F_FILE_NAME
     k = s.counts[C_NAMES]
     parent = _signed(v, value, 8)
-    s.names[k, N_INDEX] = index
-    s.names[k, N_PARENT] = parent & 0xFFFFFFFFFFFF
-    s.names[k, N_PARENT_SEQUENCE] = (parent >> 48) & 0xFFFF
-    s.names[k, N_NAMESPACE] = v.b1[value + 0x41]
+    s.name_index[k] = index
+    s.parent[k] = parent & 0xFFFFFFFFFFFF
+    s.parent_sequence[k] = (parent >> 48) & 0xFFFF
+    s.namespace[k] = v.b1[value + 0x41]
     out, fault = _utf8(v, value + 0x42, chars, s.name_blob, s.counts[C_NAME_BYTES], True)
-    s.names[k, N_ENDS] = out
+    s.name_ends[k] = out
     s.counts[C_NAME_BYTES] = out
     s.counts[C_NAMES] = k + 1
     return fault

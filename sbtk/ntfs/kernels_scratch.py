@@ -1,4 +1,4 @@
-"""Where the compiled kernels write: one thread's output buffers, and what their columns mean."""
+"""Where the compiled kernels write: one thread's output buffers, a column each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sbtk.ntfs.chunk import I64, U8, Chunk
+from sbtk.ntfs.chunk import I32, I64, U8, Chunk
+
+U16 = npt.NDArray[np.uint16]
+U32 = npt.NDArray[np.uint32]
 
 # Counters in ``Scratch.counts``.
 (
@@ -22,40 +25,83 @@ from sbtk.ntfs.chunk import I64, U8, Chunk
     C_FIXED,
 ) = range(9)
 
-# Columns of the scratch tables; every table is one (rows, columns) int64 matrix.
-R_INDEX, R_SEQUENCE, R_HARD_LINKS, R_FLAGS, R_BASE, R_BASE_SEQUENCE, R_LSN, R_TIMES = range(8)
-R_ATTRIBUTES, R_COLUMNS = 11, 12
-N_INDEX, N_PARENT, N_PARENT_SEQUENCE, N_NAMESPACE, N_ENDS, N_COLUMNS = range(6)
-S_INDEX, S_ATTRIBUTE_TYPE, S_RESIDENT, S_ATTRIBUTE_FLAGS, S_DATA_BYTES = range(5)
-S_ALLOCATED_BYTES, S_INITIALIZED_BYTES, S_COMPRESSION_UNIT, S_LOWEST_VCN = range(5, 9)
-S_RUNS, S_ENDS, S_COLUMNS = range(9, 12)
-U_VCN, U_LCN, U_CLUSTERS, U_COLUMNS = range(4)
-L_INDEX, L_ENDS, L_COLUMNS = range(3)
-
 
 class Views(NamedTuple):
     """The chunk as bytes and as aligned little-endian words."""
 
     b1: U8
-    b2: npt.NDArray[np.uint16]
-    b4: npt.NDArray[np.uint32]
+    b2: U16
+    b4: U32
     b8: I64
 
 
 class Scratch(NamedTuple):
-    """Row counters and output buffers of one thread."""
+    """Row counters and output buffers of one thread: the columns of ``Chunk``, as wide as tables."""
 
     counts: I64
     status: U8
     fault: U8
-    records: I64
-    names: I64
+
+    record_index: I32
+    sequence: U16
+    hard_links: U16
+    flags: U16
+    base: I64
+    base_sequence: U16
+    lsn: I64
+    times: I64  # (4, n): a time's values lie side by side
+    attributes: U32
+
+    name_index: I32
+    parent: I64
+    parent_sequence: U16
+    namespace: U8
+    name_ends: I64
     name_blob: U8
-    streams: I64
+
+    stream_index: I32
+    attribute_type: U32
+    resident: npt.NDArray[np.bool_]
+    attribute_flags: U16
+    data_bytes: I64
+    allocated_bytes: I64
+    initialized_bytes: I64
+    compression_unit: U8
+    lowest_vcn: I64
+    runs: I32
+    stream_ends: I64
     stream_blob: U8
-    runs: I64
-    lists: I64
+
+    vcn: I64
+    lcn: I64
+    clusters: I64
+
+    list_index: I32
+    list_ends: I64
     list_blob: U8
+
+
+_COUNTED = {
+    C_RECORDS: ("record_index", "sequence", "hard_links", "flags", "base", "base_sequence", "lsn",
+                "attributes"),
+    C_NAMES: ("name_index", "parent", "parent_sequence", "namespace", "name_ends"),
+    C_NAME_BYTES: ("name_blob",),
+    C_STREAMS: ("stream_index", "attribute_type", "resident", "attribute_flags", "data_bytes",
+                "allocated_bytes", "initialized_bytes", "compression_unit", "lowest_vcn", "runs",
+                "stream_ends"),
+    C_STREAM_BYTES: ("stream_blob",),
+    C_RUNS: ("vcn", "lcn", "clusters"),
+    C_LISTS: ("list_index", "list_ends"),
+    C_LIST_BYTES: ("list_blob",),
+}  # fmt: skip
+_TYPES = {
+    "record_index": np.int32, "sequence": np.uint16, "hard_links": np.uint16, "flags": np.uint16,
+    "base_sequence": np.uint16, "attributes": np.uint32, "name_index": np.int32,
+    "parent_sequence": np.uint16, "namespace": np.uint8, "name_blob": np.uint8,
+    "stream_index": np.int32, "attribute_type": np.uint32, "resident": np.bool_,
+    "attribute_flags": np.uint16, "compression_unit": np.uint8, "runs": np.int32,
+    "stream_blob": np.uint8, "list_index": np.int32, "list_blob": np.uint8,
+}  # fmt: skip
 
 
 def make_views(buffer: U8) -> Views:
@@ -69,43 +115,42 @@ def make_scratch(chunk_bytes: int, records: int) -> Scratch:
     The smallest name attribute takes 96 bytes, any other 24, a run 2; a UTF-16 unit becomes at
     most 7 bytes of text.
     """
-    streams, text_bytes = chunk_bytes // 24 + 1, chunk_bytes * 7 // 2
+    rows = {
+        C_RECORDS: records,
+        C_NAMES: chunk_bytes // 96 + 1,
+        C_NAME_BYTES: chunk_bytes * 7 // 2,
+        C_STREAMS: chunk_bytes // 24 + 1,
+        C_STREAM_BYTES: chunk_bytes * 7 // 2,
+        C_RUNS: chunk_bytes // 2 + 1,
+        C_LISTS: chunk_bytes // 24 + 1,
+        C_LIST_BYTES: chunk_bytes,
+    }
     return Scratch(
         counts=np.zeros(9, np.int64),
         status=np.empty(records, np.uint8),
         fault=np.empty(records, np.uint8),
-        records=np.empty((records, R_COLUMNS), np.int64),
-        names=np.empty((chunk_bytes // 96 + 1, N_COLUMNS), np.int64),
-        name_blob=np.empty(text_bytes, np.uint8),
-        streams=np.empty((streams, S_COLUMNS), np.int64),
-        stream_blob=np.empty(text_bytes, np.uint8),
-        runs=np.empty((chunk_bytes // 2 + 1, U_COLUMNS), np.int64),
-        lists=np.empty((streams, L_COLUMNS), np.int64),
-        list_blob=np.empty(chunk_bytes, np.uint8),
+        times=np.empty((4, records), np.int64),
+        **{
+            name: np.empty(rows[counter], _TYPES.get(name, np.int64))
+            for counter, names in _COUNTED.items()
+            for name in names
+        },
     )
 
 
 def cut(scratch: Scratch) -> Chunk:
     """The used part of each column."""
-    used = [int(value) for value in scratch.counts]
-    return Chunk._make(
-        [
-            scratch.status,
-            scratch.fault[: len(scratch.status)],
-            used[C_FIXED],
-            *_columns(scratch.records, used[C_RECORDS])[:R_TIMES],
-            scratch.records[: used[C_RECORDS], R_TIMES:R_ATTRIBUTES],
-            scratch.records[: used[C_RECORDS], R_ATTRIBUTES],
-            *_columns(scratch.names, used[C_NAMES]),
-            scratch.name_blob[: used[C_NAME_BYTES]],
-            *_columns(scratch.streams, used[C_STREAMS]),
-            scratch.stream_blob[: used[C_STREAM_BYTES]],
-            *_columns(scratch.runs, used[C_RUNS]),
-            *_columns(scratch.lists, used[C_LISTS]),
-            scratch.list_blob[: used[C_LIST_BYTES]],
-        ]
+    used = scratch.counts.tolist()
+    records = len(scratch.status)
+    columns = {
+        name: getattr(scratch, name)[: used[counter]]
+        for counter, names in _COUNTED.items()
+        for name in names
+    }
+    return Chunk(
+        status=scratch.status,
+        fault=scratch.fault[:records],
+        already_fixed=used[C_FIXED],
+        times=scratch.times[:, : used[C_RECORDS]].T,
+        **columns,
     )
-
-
-def _columns(table: I64, rows: int) -> list[I64]:
-    return [table[:rows, column] for column in range(table.shape[1])]

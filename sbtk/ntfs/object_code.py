@@ -16,6 +16,7 @@ import ctypes
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -68,6 +69,15 @@ def load_loop(
     return _NativeLoop(found, kinds)
 
 
+def prepare(loop: Loop, *arguments: Any) -> Callable[[], None]:
+    """A loop over arguments that stay: they are looked at once, however often it runs.
+
+    Raises:
+        TypeError: the loop was not compiled for them.
+    """
+    return loop.prepare(*arguments) if isinstance(loop, _NativeLoop) else partial(loop, *arguments)
+
+
 class _NativeLoop:
     """Object code in memory, as something to call."""
 
@@ -84,11 +94,14 @@ class _NativeLoop:
         self._function = kind(address)
 
     def __call__(self, *arguments: Any) -> None:
-        """Run the loop without the interpreter's lock.
+        """Run the loop without the interpreter's lock; raises as ``prepare`` and what it makes."""
+        self.prepare(*arguments)()
+
+    def prepare(self, *arguments: Any) -> Callable[[], None]:
+        """The loop over these arguments, to be run as often as is wanted, by one thread at a time.
 
         Raises:
             TypeError: the arguments are not what it was compiled for.
-            RuntimeError: it ended with an exception.
         """
         values = list(_flatten(arguments))
         words: list[int] = []
@@ -100,9 +113,19 @@ class _NativeLoop:
                 raise TypeError(f"a compiled loop takes {kind}, not {_kind(value)}")
             words += _words(value)
         result, exception = ctypes.c_void_p(), ctypes.c_void_p()
-        status = self._function(ctypes.addressof(result), ctypes.addressof(exception), *words)
-        if status:
-            raise RuntimeError(f"a compiled loop ended with status {status}")
+        call = partial(
+            self._function, ctypes.addressof(result), ctypes.addressof(exception),
+            *map(ctypes.c_int64, words),
+        )  # fmt: skip
+        return partial(_run, call, (self, values, result, exception))
+
+
+def _run(call: Callable[[], int], held: object) -> None:
+    """Call a loop; ``held`` is what the addresses that it takes point into."""
+    del held
+    status = call()
+    if status:
+        raise RuntimeError(f"a compiled loop ended with status {status}")
 
 
 def _flatten(arguments: tuple[Any, ...]) -> Iterator[Any]:
