@@ -11,7 +11,13 @@ from sbtk.device.base import BlockDevice
 from sbtk.errors import DeviceReadError, NotNtfsError, VolumeDamagedError
 from sbtk.events import Listener, ignore
 from sbtk.ntfs import health, mft_bitmap
-from sbtk.ntfs.assemble import build_files, build_names, build_streams, unnamed_data
+from sbtk.ntfs.assemble import (
+    build_extents,
+    build_files,
+    build_names,
+    build_streams,
+    unnamed_data,
+)
 from sbtk.ntfs.boot import BOOT_BYTES, BootSector
 from sbtk.ntfs.chunk import FAULT_TEXT, U8, Fault, Status
 from sbtk.ntfs.columns import numpy_values
@@ -242,9 +248,11 @@ def _tabulate(
     """
     _count(rows, volume)
     owners = find_owners(rows, findings)
-    streams, extents = build_streams(rows, owners, findings)
-    system = None if device is None or boot is None else SystemFiles(device, boot, streams, extents)
+    streams, stream_of_run = build_streams(rows, owners, findings)
     sink.put("streams", streams)
+    extents = build_extents(rows, stream_of_run, streams)
+    del stream_of_run
+    system = None if device is None or boot is None else SystemFiles(device, boot, streams, extents)
     sink.put("extents", extents)
     data = unnamed_data(rows, owners, streams, extents)
     _check_lists(rows, owners, streams, system, findings)
@@ -278,7 +286,8 @@ def _check_lists(
 
     wanted = numpy_values(streams["attribute_type"]) == int(AttributeType.ATTRIBUTE_LIST)
     wanted &= ~numpy_values(streams["resident"])
-    outside = np.unique(numpy_values(streams["record"])[wanted]).astype(np.int64)
+    outside = numpy_values(streams["record"])[wanted].astype(np.int64)  # in ascending order
+    outside = outside[np.diff(outside, prepend=-1) > 0]
     check_lists(rows, owners, outside, read_list, findings)
 
 

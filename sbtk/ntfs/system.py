@@ -69,14 +69,16 @@ class SystemFiles:
 
     def only(self, hibernation_record: int) -> SystemFiles:
         """NTFS's own files and this record, -1 for none; of all others nothing is kept."""
-        record = self._streams["record"]
-        wanted = (record < SystemRecord.FIRST_USER) | (record.view(np.int64) == hibernation_record)
-        number = np.cumsum(wanted) - 1
-        mine = wanted[self._runs["stream"]]
+        record, stream = self._streams["record"], self._runs["stream"]
+        ends = [SystemRecord.FIRST_USER, hibernation_record, hibernation_record + 1]
+        own, first, end = np.searchsorted(record.view(np.int64), ends).tolist()  # it is sorted
+        first = max(first, own)
+        kept = np.r_[0:own, first:end]
+        mine = np.flatnonzero((stream < own) | ((stream >= first) & (stream < end)))
         narrow = copy.copy(self)
-        narrow._streams = {name: column[wanted] for name, column in self._streams.items()}
+        narrow._streams = {name: column[kept] for name, column in self._streams.items()}
         narrow._runs = {name: column[mine] for name, column in self._runs.items()}
-        narrow._runs["stream"] = number[narrow._runs["stream"]]
+        narrow._runs["stream"] = np.searchsorted(kept, narrow._runs["stream"])
         narrow.hibernation_record = hibernation_record
         return narrow
 
