@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +45,20 @@ def open_volume(location: str | Path, *, emit: Listener = ignore) -> Volume:
     return Volume(open_ntfs(str(location)), emit=emit)
 
 
-def read_tables(source: str | Path, *, out: Path | None = None, emit: Listener = ignore) -> Tables:
+def read_tables(
+    source: str | Path,
+    *,
+    out: Path | None = None,
+    emit: Listener = ignore,
+    look: Callable[[Tables], object] | None = None,
+) -> Tables:
     """The tables of a volume: scanned at a location, or loaded from a folder of ``scan --out``.
 
     Args:
         source: a location or a folder.
         out: folder to save them in; they are read back from there when they are asked for.
         emit: takes the progress and the findings of the scan.
+        look: gets the tables as well, of a scan while the last of them are still being saved.
 
     Raises:
         LocationError, PartitionError, NotNtfsError, VolumeDamagedError: as ``open_volume`` and
@@ -63,10 +71,16 @@ def read_tables(source: str | Path, *, out: Path | None = None, emit: Listener =
             tables = Tables.load(folder)
             if out is not None and out.resolve() != folder.resolve():
                 tables.save(out)
-            return tables
+            return _looked_at(tables, look)
         raise LocationError(
             f"{source} is a folder without the tables of a scan",
             hint="Name an image or block device, or a folder written by sbtk scan SRC --out DIR",
         )
     with open_volume(source, emit=emit) as volume:
-        return volume.tables if out is None else volume.scan_into(out)
+        return _looked_at(volume.tables, look) if out is None else volume.scan_into(out, look)
+
+
+def _looked_at(tables: Tables, look: Callable[[Tables], object] | None) -> Tables:
+    if look is not None:
+        look(tables)
+    return tables

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from sbtk.cli.options import (
     DebugOption,
@@ -19,19 +18,13 @@ from sbtk.cli.options import (
     print_json,
     verb_app,
 )
-from sbtk.cli.output import fit_path, printable, show
+from sbtk.cli.output import printable, show
 from sbtk.cli.progress import reporter
 from sbtk.errors import VolumeDamagedError
-from sbtk.ntfs.summary import FileFigure, Summary, summarise
-from sbtk.ntfs.tables import Tables, VolumeInfo
-from sbtk.units import format_bytes, format_count, plural
+from sbtk.ntfs.tables import Tables
 from sbtk.volume import read_tables
 
-FINDINGS_SHOWN = 8
 TRUNCATED = "volume-truncated"  # the finding of sbtk.ntfs.scan
-_FIGURE_COLUMNS = 26  # of a line of Largest and Fragmented, before its path
-_COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
-_ORDER = {severity: place for place, severity in enumerate(_COLOURS)}
 
 app = verb_app("Read a volume's tables, and print what it is, how healthy, and what is on it.")
 
@@ -48,17 +41,33 @@ def scan(
 ) -> None:
     """Read a volume's metadata. The volume is opened read-only; no file's content is read."""
     del debug  # app.main looks for it
+    told: list[Callable[[], None]] = []
     with reporter(progress, as_json) as emit:
-        tables = read_tables(source, out=out, emit=emit)
+        tables = read_tables(
+            source, out=out, emit=emit, look=lambda tables: told.append(_told(tables, out, as_json))
+        )
+    for tell in told:
+        tell()
+    _refuse_truncated(tables)
+
+
+def _told(tables: Tables, out: Path | None, as_json: bool) -> Callable[[], None]:
+    """What prints the result, worked out; its modules are imported while tables are written."""
+    from sbtk.ntfs.summary import summarise
+
     summary = summarise(tables)
     if as_json:
         saved = {} if out is None else {"out": str(out)}
-        print_json({"event": "scan", **summary.to_dict(), **saved})
-    else:
-        show(_screen(summary, tables))
-        if out is not None:
-            show(Text(f"\nTables saved in {printable(str(out))}"))
-    _refuse_truncated(tables)
+        return partial(print_json, {"event": "scan", **summary.to_dict(), **saved})
+    from rich.console import Group
+    from rich.text import Text
+
+    from sbtk.cli.scan_screen import volume_screen
+
+    parts = [volume_screen(summary, tables)]
+    if out is not None:
+        parts.append(Text(f"\nTables saved in {printable(str(out))}"))
+    return partial(show, Group(*parts))
 
 
 def _refuse_truncated(tables: Tables) -> None:
@@ -70,116 +79,3 @@ def _refuse_truncated(tables: Tables) -> None:
             f"{tables.volume.source} is cut off: {findings['message'][codes.index(TRUNCATED)]}",
             hint="Copy the volume again, whole",
         )
-
-
-def _screen(summary: Summary, tables: Tables) -> RenderableType:
-    volume = summary.volume
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True, min_width=len("Fragmented"))
-    grid.add_column(overflow="fold")
-    for label, lines in (
-        ("Source", [printable(volume.source)]),
-        ("Geometry", _geometry(volume)),
-        ("Space", _space(summary)),
-        ("Health", [_health(volume)]),
-        ("Contents", _contents(summary)),
-        ("Largest", [_figure(item, format_bytes(item.size_bytes)) for item in summary.largest]),
-        (
-            "Fragmented",
-            [_figure(item, f"{item.extents:,} extents") for item in summary.most_fragmented],
-        ),
-    ):
-        if lines:
-            grid.add_row(label, Text("\n".join(lines)))
-    grid.add_row("Findings", _findings(summary, tables))
-    return Group(_title(volume), Text(), grid)
-
-
-def _title(volume: VolumeInfo) -> Text:
-    if volume.bare_mft:
-        return Text("Bare $MFT (no content, no bitmap)", style="bold")
-    label = printable(volume.label) or "(no label)"
-    size = format_bytes(volume.total_sectors * volume.sector_bytes)
-    title = Text(label, style="bold")
-    return title.append(f"   NTFS {volume.version}, {size}, serial {volume.serial}", style="dim")
-
-
-def _geometry(volume: VolumeInfo) -> list[str]:
-    if volume.bare_mft:
-        return [f"records of {format_bytes(volume.record_bytes)}"]
-    return [
-        f"{plural(volume.total_clusters, 'cluster')} of {format_bytes(volume.cluster_bytes)}, "
-        f"sectors of {format_bytes(volume.sector_bytes)}, "
-        f"records of {format_bytes(volume.record_bytes)}",
-        f"$MFT at cluster {format_count(volume.mft_lcn)}, starts at LBA "
-        f"{format_count(volume.partition_start_lba)}",
-    ]
-
-
-def _space(summary: Summary) -> list[str]:
-    if summary.used_clusters is None:
-        return []
-    volume = summary.volume
-    free_clusters = volume.total_clusters - summary.used_clusters
-    used = format_bytes(summary.used_clusters * volume.cluster_bytes)
-    share = summary.used_clusters * 100 / volume.total_clusters
-    free = format_bytes(free_clusters * volume.cluster_bytes)
-    return [f"{used} used ({share:.0f} %), {free} free"]
-
-
-def _health(volume: VolumeInfo) -> str:
-    if volume.bare_mft:
-        return "not known from $MFT alone"
-    words = ["dirty (run chkdsk)" if volume.dirty else "not dirty"]
-    words += [f"$MFTMirr {volume.mirror}", f"$LogFile {volume.log}"]
-    words.append("HIBERNATED (shut Windows down fully)" if volume.hibernated else "not hibernated")
-    return ", ".join(words)
-
-
-def _contents(summary: Summary) -> list[str]:
-    kinds = [
-        (summary.resident_files, "resident"),
-        (summary.compressed_files, "compressed"),
-        (summary.sparse_files, "sparse"),
-        (summary.encrypted_files, "encrypted"),
-        (summary.linked_files, "with hard links"),
-        (summary.fragmented_files, "fragmented"),
-    ]
-    counts = summary.volume.counts
-    return [
-        f"{plural(summary.files, 'file')} of {format_bytes(summary.data_bytes)}, "
-        f"{plural(summary.folders, 'folder')}, {plural(summary.named_streams, 'named stream')}, "
-        f"{plural(summary.extents, 'extent')}",
-        ", ".join(f"{format_count(number)} {kind}" for number, kind in kinds if number)
-        or "no special files",
-        f"{plural(counts.get('records', 0), 'record')}: "
-        f"{format_count(counts.get('records_base', 0))} in use "
-        f"({summary.own_files} of NTFS itself), "
-        f"{plural(counts.get('records_extension', 0), 'extension')}, "
-        f"{format_count(counts.get('records_free', 0))} free",
-    ]
-
-
-def _figure(item: FileFigure, figure: str) -> str:
-    return f"{figure:>12}  {fit_path(item.path, _FIGURE_COLUMNS)}"
-
-
-def _findings(summary: Summary, tables: Tables) -> Text:
-    total = sum(summary.findings.values())
-    if not total:
-        return Text("none", style="green")
-    counted = ", ".join(
-        plural(count, severity) if severity != "info" else f"{count:,} for information"
-        for severity, count in summary.findings.items()
-        if count
-    )
-    text = Text(counted)
-    rows = tables.findings.to_pylist() if total < 100_000 else tables.findings[:1000].to_pylist()
-    rows.sort(key=lambda row: _ORDER.get(row["severity"], len(_ORDER)))
-    for row in rows[:FINDINGS_SHOWN]:
-        place = f" record {row['record']}" if row["record"] >= 0 else ""
-        text.append(f"\n{row['severity']:<7} ", style=_COLOURS.get(row["severity"], ""))
-        text.append(f"{row['code']}{place}: {printable(row['message'])}")
-    if total > FINDINGS_SHOWN:
-        text.append(f"\nand {total - FINDINGS_SHOWN:,} more: --out DIR saves all of them")
-    return text

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sbtk.ntfs import layout
 from sbtk.ntfs.chunk import NO_TIME
-from sbtk.ntfs.columns import arrow_array, arrow_table, numpy_values, text_array, text_buffers
+from sbtk.ntfs.columns import (
+    arrow_array,
+    arrow_table,
+    encode_text,
+    numpy_values,
+    take,
+    text_array,
+    text_buffers,
+)
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.layout import AttributeType
 from sbtk.ntfs.owners import I64, Owners, Pieces, join_pieces, order_by_owner
@@ -40,7 +47,7 @@ def build_streams(
     order = order_by_owner(owner) if owners.has_extensions else None
     if order is not None:
         owner = owner[order]
-        names = names.take(arrow_array(order))
+        names = take(names, order)
         _reorder(columns, order)
 
     def end_vcn(wanted: I64) -> I64:
@@ -61,7 +68,7 @@ def build_streams(
         heads = np.ones(len(owner), np.bool_)
         heads[pieces.rows] = False
         owner = owner[heads]
-        names = names.filter(arrow_array(heads))
+        names = take(names, np.flatnonzero(heads))
         for name in columns:
             columns[name] = columns[name][heads]
     streams = arrow_table(
@@ -111,14 +118,15 @@ def build_extents(rows: Rows, stream: npt.NDArray[np.int32], streams: pa.Table) 
         owned = stream[order] >= 0
         order, lcn = order[owned], lcn[owned]
     stream = stream[order]
-    rows_of = arrow_array(stream)
-    names = pc.dictionary_encode(streams["attribute_name"].combine_chunks())
-    attribute_name = pa.DictionaryArray.from_arrays(names.indices.take(rows_of), names.dictionary)
+    names = encode_text(streams["attribute_name"].chunk(0))
+    attribute_name = pa.DictionaryArray.from_arrays(
+        arrow_array(numpy_values(names.indices)[stream]), names.dictionary
+    )
     del names
     return arrow_table(
         [
-            streams["record"].chunk(0).take(rows_of), stream.astype(np.int64),
-            streams["attribute_type"].chunk(0).take(rows_of), attribute_name,
+            numpy_values(streams["record"])[stream], stream.astype(np.int64),
+            numpy_values(streams["attribute_type"])[stream], attribute_name,
             rows.pop("vcn")[order], lcn, rows.pop("clusters")[order],
         ],
         EXTENTS,
@@ -150,7 +158,7 @@ def build_names(rows: Rows, owners: Owners, paths: PathBuilder) -> pa.Table:
     order = order_by_owner(owner) if owners.has_extensions else None
     if order is not None:
         owner = owner[order]
-        names = names.take(arrow_array(order))
+        names = take(names, order)
         _reorder(columns, order)
     names = paths.escape_dots(owner, names)
     sequence_of = np.full(rows.record_count, -1, np.int32)
@@ -178,19 +186,19 @@ def build_files(
     """
     whole = len(owners.base_rows) == len(rows["record"])
 
-    def take(name: str) -> npt.NDArray[Any]:
+    def base(name: str) -> npt.NDArray[Any]:
         return rows.pop(name) if whole else rows.pop(name)[owners.base_rows]
 
-    record = take("record").astype(np.int64)
+    record = base("record").astype(np.int64)
     files = {
         "record": record.view(np.uint64),
-        "sequence": take("sequence"),
+        "sequence": base("sequence"),
         "path": paths.of_files(record, name_paths),
-        "is_directory": (take("flags") & layout.RECORD_IS_DIRECTORY) != 0,
-        "hard_links": take("hard_links"),
-        "attributes": take("attributes"),
-        **{name: _timestamps(take(name)) for name in TIMES},
-        "lsn": take("lsn"),
+        "is_directory": (base("flags") & layout.RECORD_IS_DIRECTORY) != 0,
+        "hard_links": base("hard_links"),
+        "attributes": base("attributes"),
+        **{name: _timestamps(base(name)) for name in TIMES},
+        "lsn": base("lsn"),
         **data,
     }
     return arrow_table([files.pop(name) for name in FILES.names], FILES)
@@ -227,15 +235,15 @@ def unnamed_data(
 
     real = numpy_values(extents["stream"])[: _count_real(extents)]
     runs = np.bincount(real, minlength=len(streams)).astype(np.int32)[chosen]
-    flags = numpy_values(streams["flags"])[chosen]
+    flags = spread(numpy_values(streams["flags"])[chosen])
     return {
         "size_bytes": spread(numpy_values(streams["data_bytes"])[chosen]),
         "allocated_bytes": spread(numpy_values(streams["allocated_bytes"])[chosen]),
         "extents": spread(runs),
         "resident": spread(numpy_values(streams["resident"])[chosen]),
-        "compressed": spread((flags & layout.ATTRIBUTE_COMPRESSED) != 0),
-        "sparse": spread((flags & layout.ATTRIBUTE_SPARSE) != 0),
-        "encrypted": spread((flags & layout.ATTRIBUTE_ENCRYPTED) != 0),
+        "compressed": (flags & layout.ATTRIBUTE_COMPRESSED) != 0,
+        "sparse": (flags & layout.ATTRIBUTE_SPARSE) != 0,
+        "encrypted": (flags & layout.ATTRIBUTE_ENCRYPTED) != 0,
     }
 
 

@@ -1,7 +1,8 @@
 """Columns between NumPy and Arrow without a copy, and without pandas.
 
 ``pyarrow.array`` and ``to_numpy`` import pandas, which takes longer than decoding a million
-records; the buffers below are all that is needed.
+records; the buffers below are all that is needed. Importing ``pyarrow.compute`` makes a documented
+Python function of each of Arrow's: what it calls them by is enough.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+try:
+    from pyarrow._compute import call_function
+except ImportError:  # another version of Arrow
+    from pyarrow.compute import call_function
 
 
 def arrow_array(values: npt.NDArray[Any], kind: pa.DataType | None = None) -> pa.Array:
@@ -88,6 +94,26 @@ def text_buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.
     first = text.offset
     numbers = np.frombuffer(offsets, np.int64)[first : first + len(text) + 1]
     return numbers, np.frombuffer(blob or b"", np.uint8)
+
+
+def compute(function: str, *arguments: pa.Array | pa.ChunkedArray | pa.Scalar) -> Any:
+    """What one of Arrow's functions, by its name there and without options, makes of these."""
+    return call_function(function, list(arguments))
+
+
+def take(values: pa.Array, rows: npt.NDArray[Any]) -> pa.Array:
+    """The values at ``rows``, (n,) row numbers."""
+    return compute("take", values, arrow_array(rows))
+
+
+def encode_text(text: pa.LargeStringArray) -> pa.DictionaryArray:
+    """``text``, most of it empty, as int32 numbers of different texts; the first one is empty."""
+    named = np.flatnonzero(np.diff(text_buffers(text)[0]))
+    found = compute("dictionary_encode", take(text, named))
+    numbers = np.zeros(len(text), np.int32)
+    numbers[named] = numpy_values(found.indices) + 1
+    different = pa.concat_arrays([text_of([""]), found.dictionary])
+    return pa.DictionaryArray.from_arrays(arrow_array(numbers), different)
 
 
 def text_of(strings: Sequence[str]) -> pa.LargeStringArray:

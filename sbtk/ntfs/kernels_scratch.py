@@ -36,7 +36,7 @@ class Views(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Row counters and output buffers of one thread: the columns of ``Chunk``, as wide as tables."""
+    """Row counters and output buffers of one thread: ``Chunk``'s columns, as wide as tables'."""
 
     counts: I64
     status: U8

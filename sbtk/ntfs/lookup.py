@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sbtk.errors import StreamNotFoundError
+from sbtk.ntfs.columns import compute
 from sbtk.ntfs.layout import REFERENCE_MASK, ROOT_RECORD, AttributeType
 from sbtk.ntfs.tables import Tables
 
@@ -122,11 +122,13 @@ def _find_record(tables: Tables, path: str) -> int | None:
     paths = tables.names["path"]
     upper = None
     for wanted in dict.fromkeys((plain, plain.replace("\\", "/"))):
-        found = _records_where(tables, pc.equal(paths, pa.scalar(wanted, pa.large_string())))
+        found = _records_where(
+            tables, compute("equal", paths, pa.scalar(wanted, pa.large_string()))
+        )
         if not found:
-            upper = pc.utf8_upper(paths) if upper is None else upper
-            folded = pc.utf8_upper(pa.scalar(wanted, pa.large_string()))
-            found = _records_where(tables, pc.equal(upper, folded))
+            upper = compute("utf8_upper", paths) if upper is None else upper
+            folded = compute("utf8_upper", pa.scalar(wanted, pa.large_string()))
+            found = _records_where(tables, compute("equal", upper, folded))
         if len(found) > 1:
             raise _ambiguous(tables, path, found)
         if found:

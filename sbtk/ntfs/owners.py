@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sbtk.ntfs.columns import arrow_array, numpy_values
+from sbtk.ntfs.columns import encode_text, numpy_values, take
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.rows import Rows
 
@@ -148,7 +147,7 @@ def join_pieces(
     spread = np.zeros(int(owner[-1]) + 1, np.bool_)
     spread[owner[later]] = True
     rows = np.flatnonzero(spread[owner] & ~columns["resident"])
-    codes = numpy_values(pc.dictionary_encode(names.take(arrow_array(rows))).indices)
+    codes = numpy_values(encode_text(take(names, rows)).indices)
     keys = (lowest_vcn[rows], codes, columns["attribute_type"][rows], owner[rows])
     order = np.lexsort(keys)
     rows = rows[order]

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sbtk.ntfs.chunk import ESCAPE, FAULT_TEXT, I32, I64, U8, Fault
-from sbtk.ntfs.columns import arrow_array, text_array, text_buffers, text_of
+from sbtk.ntfs.columns import arrow_array, compute, take, text_array, text_buffers, text_of
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import Kernels
 from sbtk.ntfs.layout import ROOT_RECORD, Namespace, SystemRecord
@@ -60,7 +59,7 @@ class PathBuilder:
         mask = np.zeros(len(names), np.bool_)
         mask[rows] = True
         instead = [f"{ESCAPE}002E{names[row].as_py()[1:]}" for row in rows]
-        return pc.replace_with_mask(names, arrow_array(mask), text_of(instead))
+        return compute("replace_with_mask", names, arrow_array(mask), text_of(instead))
 
     def build(
         self,
@@ -191,11 +190,11 @@ class PathBuilder:
     def _gather(
         self, row: I32, record: I64, nameless: npt.NDArray[np.intp], paths: pa.LargeStringArray
     ) -> pa.LargeStringArray:
-        chosen = paths.take(pa.array(row, mask=row < 0))
+        chosen = take(paths, np.maximum(row, 0)) if len(paths) else text_of([""] * len(row))
         if not len(nameless):
             return chosen
         instead = self._name_nameless(record[nameless])
-        return pc.replace_with_mask(chosen, arrow_array(row < 0), instead)
+        return compute("replace_with_mask", chosen, arrow_array(row < 0), instead)
 
     def _name_nameless(self, records: I64) -> pa.LargeStringArray:
         for number in records[records >= SystemRecord.FIRST_USER].tolist():

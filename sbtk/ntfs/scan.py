@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sbtk.device.base import BlockDevice
@@ -22,6 +24,7 @@ from sbtk.ntfs.boot import BOOT_BYTES, BootSector
 from sbtk.ntfs.chunk import FAULT_TEXT, U8, Fault, Status
 from sbtk.ntfs.columns import numpy_values
 from sbtk.ntfs.decode import Decoder, ReadInto
+from sbtk.ntfs.figures import FIGURE_COLUMNS, figure_of
 from sbtk.ntfs.findings import FindingList
 from sbtk.ntfs.kernels import load
 from sbtk.ntfs.layout import AttributeType, SystemRecord
@@ -98,9 +101,12 @@ class TableSink:
     def __init__(self, writer: TableWriter | None) -> None:
         self._writer = writer
         self._kept: dict[str, pa.Table] = {}
+        self._figures: dict[str, npt.NDArray[Any]] = {}
 
     def put(self, name: str, table: pa.Table, *, keep: bool = False) -> None:
         """Take one table; ``keep`` it in memory although it is written."""
+        if name in FIGURE_COLUMNS:
+            self._figures[name] = figure_of(name, table)
         if self._writer is not None:
             self._writer.put(name, table)
         if keep or self._writer is None:
@@ -114,8 +120,10 @@ class TableSink:
     def tables(self, volume: VolumeInfo, findings: FindingList, bitmap: U8 | None) -> Tables:
         """All of them, once they have been taken."""
         folder = self._writer.folder if self._writer else None
-        kept = self._kept
-        return Tables(volume, **kept, findings=findings.finish(), bitmap=bitmap, folder=folder)
+        return Tables(
+            volume, **self._kept, findings=findings.finish(), bitmap=bitmap, folder=folder,
+            figures=self._figures,
+        )  # fmt: skip
 
 
 def scan_mft(

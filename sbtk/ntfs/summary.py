@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sbtk.ntfs.bitmap import allocated_clusters
-from sbtk.ntfs.columns import numpy_values
-from sbtk.ntfs.layout import AttributeType, SystemRecord
+from sbtk.ntfs.columns import numpy_values, text_buffers
+from sbtk.ntfs.layout import SystemRecord
 from sbtk.ntfs.tables import Tables, VolumeInfo
 
 _SEVERITIES = ("error", "warning", "info")
-_OWN_FOLDER = "$Extend"
+_OWN_FOLDER = b"$Extend/"
 _FILE_COLUMNS = (
     "record", "path", "is_directory", "size_bytes", "extents", "resident", "compressed", "sparse",
     "encrypted",
@@ -107,13 +106,13 @@ def summarise(tables: Tables, *, top: int = 5) -> Summary:
         folders=int(np.count_nonzero(~own & folder)),
         own_files=int(np.count_nonzero(own)),
         data_bytes=_total(size_bytes[plain]),
-        named_streams=_count_named_streams(tables, record[own]),
+        named_streams=int(np.count_nonzero(~np.isin(tables.figure("streams"), record[own]))),
         resident_files=count("resident"),
         compressed_files=count("compressed"),
         sparse_files=count("sparse"),
         encrypted_files=count("encrypted"),
-        linked_files=_count_linked(tables, record[plain]),
-        extents=int(np.count_nonzero(numpy_values(tables.columns("extents", "lcn")["lcn"]) >= 0)),
+        linked_files=int(np.count_nonzero(np.isin(tables.figure("names"), record[plain]))),
+        extents=int(tables.figure("extents")),
         fragmented_files=int(np.count_nonzero(plain & (extents > 1))),
         largest=_top(files, np.where(plain, size_bytes, 0), top, above=0),
         most_fragmented=_top(files, np.where(plain, extents, 0), top, above=1),
@@ -127,23 +126,19 @@ def _total(sizes: npt.NDArray[np.int64]) -> int:
 
 
 def _below_own_folder(files: pa.Table) -> npt.NDArray[np.bool_]:
-    return numpy_values(pc.starts_with(files["path"], f"{_OWN_FOLDER}/"))
+    parts = [_starts_with_own_folder(text) for text in files["path"].chunks]
+    return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def _count_named_streams(tables: Tables, own_records: npt.NDArray[np.uint64]) -> int:
-    streams = tables.columns("streams", "record", "attribute_type", "attribute_name")
-    data = numpy_values(streams["attribute_type"]) == int(AttributeType.DATA)
-    named = data & (numpy_values(pc.binary_length(streams["attribute_name"])) > 0)
-    return int(np.count_nonzero(~np.isin(numpy_values(streams["record"])[named], own_records)))
-
-
-def _count_linked(tables: Tables, records: npt.NDArray[np.uint64]) -> int:
-    """How many of these records have more than one name; the rows of ``names`` are sorted."""
-    dos = 2
-    names = tables.columns("names", "record", "namespace")
-    proper = numpy_values(names["record"])[numpy_values(names["namespace"]) != dos]
-    again = np.flatnonzero(proper[1:] == proper[:-1])
-    return int(np.count_nonzero(np.isin(np.unique(proper[again]), records)))
+def _starts_with_own_folder(text: pa.LargeStringArray) -> npt.NDArray[np.bool_]:
+    offsets, blob = text_buffers(text)
+    starts = offsets[:-1]
+    rows = np.flatnonzero(np.diff(offsets) >= len(_OWN_FOLDER))
+    for place, octet in enumerate(_OWN_FOLDER):
+        rows = rows[blob[starts[rows] + place] == octet]
+    found = np.zeros(len(text), np.bool_)
+    found[rows] = True
+    return found
 
 
 def _top(files: pa.Table, key: npt.NDArray[np.int64], top: int, *, above: int) -> list[FileFigure]:

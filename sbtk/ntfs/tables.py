@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sbtk.errors import TableError
+from sbtk.ntfs.figures import FIGURE_COLUMNS, figure_of
 from sbtk.ntfs.table_files import (
     TableWriter,
     check_table,
@@ -198,14 +199,16 @@ class Tables:
         bitmap: npt.NDArray[np.uint8] | None = None,
         *,
         folder: Path | None = None,
+        figures: dict[str, npt.NDArray[Any]] | None = None,
     ) -> None:
-        """Take tables that are there; those that are not lie in ``folder``."""
+        """Take tables and figures that are there; tables that are not lie in ``folder``."""
         self.volume = volume
         self.bitmap = bitmap
         self._folder = folder
         given = {"files": files, "names": names, "streams": streams, "extents": extents,
                  "findings": findings}  # fmt: skip
         self._held = {name: table for name, table in given.items() if table is not None}
+        self._figures = dict(figures or {})
 
     @property
     def files(self) -> pa.Table:
@@ -242,10 +245,21 @@ class Tables:
             return self._table(table).select(list(names))
         return read_table(self._folder / f"{table}.parquet", SCHEMAS[table], names)
 
+    def figure(self, table: str) -> npt.NDArray[Any]:
+        """What ``figure_of`` makes of a table; the scan that made the table has left it here.
+
+        Raises:
+            TableError: the saved table is damaged.
+        """
+        if table not in self._figures:
+            self._figures[table] = figure_of(table, self.columns(table, *FIGURE_COLUMNS[table]))
+        return self._figures[table]
+
     def replaced(self, **tables: pa.Table) -> Tables:
         """The same volume with other tables under these names."""
         held = self._held | tables
-        return Tables(self.volume, **held, bitmap=self.bitmap, folder=self._folder)
+        figures = {name: found for name, found in self._figures.items() if name not in tables}
+        return Tables(self.volume, **held, bitmap=self.bitmap, folder=self._folder, figures=figures)
 
     def _table(self, name: str) -> pa.Table:
         if name not in self._held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -195,8 +196,12 @@ class Volume:
         head = self._opened.device.read(0, min(4, self._opened.device.size_bytes))
         return head in (RECORD_SIGNATURE, RECORD_TORN_SIGNATURE)
 
-    def scan_into(self, folder: Path) -> Tables:
+    def scan_into(self, folder: Path, look: Callable[[Tables], object] | None = None) -> Tables:
         """Scan and save the tables into ``folder`` as they are completed; few stay in memory.
+
+        Args:
+            folder: made if it is missing.
+            look: gets the tables while the last of them are being written.
 
         Raises:
             DeviceWriteError: the folder cannot be written to.
@@ -205,6 +210,8 @@ class Volume:
         with TableWriter(folder) as writer:
             tables = self._scan(writer)
             writer.put("findings", tables.findings)
+            if look is not None:
+                look(tables)
             writer.finish(tables.volume.to_document(), tables.bitmap)
         return tables
 
