@@ -18,7 +18,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -169,12 +168,22 @@ def _key(kinds: list[str], sources: list[Path]) -> str:
     """What the object code depends on: arguments, processor, LLVM, Numba, and the source itself."""
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-    compiler = (version("numba"), llvmlite.__version__, llvm.get_process_triple())
+    compiler = (_numba_version(), llvmlite.__version__, llvm.get_process_triple())
     for part in (*kinds, *compiler, *machine):
         digest.update(part.encode() + b"\0")
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def _numba_version() -> str:
+    """What tells one Numba from another, without importing it."""
+    try:
+        return _source("numba").with_name("_version.py").read_text()
+    except FileNotFoundError:
+        from importlib.metadata import version  # takes longer than all else here
+
+        return version("numba")
 
 
 def _folders(own: Path) -> list[Path]:
