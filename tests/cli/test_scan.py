@@ -243,3 +243,11 @@ def test_a_block_device_is_scanned_like_its_image(capsys, office):
     assert [line for line in ended.lines if "Source" not in line] == [
         line for line in run(capsys, "scan", office).lines if "Source" not in line
     ]
+
+
+def test_a_scan_and_the_folder_that_it_saved_tell_the_same(capsys, office, tmp_path):
+    scanned = run(capsys, "scan", office, "--out", tmp_path / "tables", "--json")
+    loaded = run(capsys, "scan", tmp_path / "tables", "--json")
+    first, again = (json.loads(ended.out.splitlines()[-1]) for ended in (scanned, loaded))
+    assert first.pop("out") == str(tmp_path / "tables")
+    assert first == again

@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sbtk import open_volume
 from sbtk.errors import TableError
+from sbtk.ntfs.figures import FIGURE_COLUMNS
+from sbtk.ntfs.layout import AttributeType, Namespace
 from sbtk.ntfs.tables import SCHEMAS, Tables
+from tests.corpus import volume
 from tests.ntfs import builder as b
 from tests.ntfs.conftest import Scanner
 
@@ -45,3 +49,20 @@ def test_damaged_tables_are_one_error(tables: Tables, tmp_path: Path, damage: st
     with pytest.raises(TableError) as caught:
         Tables.load(folder)
     assert caught.value.hint.startswith("Run sbtk scan")
+
+
+@pytest.mark.parametrize("name", ["zoo", "zoo_c512"])
+def test_figures_that_a_scan_keeps_are_those_of_its_saved_tables(name: str, tmp_path: Path) -> None:
+    with open_volume(volume(name).image) as opened:
+        kept = opened.scan_into(tmp_path)
+    saved = Tables.load(tmp_path)
+    for table in FIGURE_COLUMNS:
+        assert np.array_equal(kept.figure(table), saved.figure(table)), table
+    names = saved.names.to_pandas()
+    counted = names[names.namespace != Namespace.DOS].groupby("record").size()
+    assert saved.figure("names").tolist() == counted[counted > 1].index.tolist()
+    streams = saved.streams.to_pandas()
+    named = streams[(streams.attribute_type == AttributeType.DATA) & (streams.attribute_name != "")]
+    assert saved.figure("streams").tolist() == named.record.tolist()
+    assert len(named)
+    assert saved.figure("extents") == (saved.extents.to_pandas().lcn >= 0).sum()
