@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,8 +179,11 @@ def _key(kinds: list[str], sources: list[Path]) -> str:
 
 def _numba_version() -> str:
     """What tells one Numba from another, without importing it."""
+    spec = PathFinder.find_spec("numba")
+    if spec is None or spec.origin is None:
+        raise ImportError("numba is not installed")
     try:
-        return _source("numba").with_name("_version.py").read_text()
+        return Path(spec.origin).with_name("_version.py").read_text()
     except FileNotFoundError:
         from importlib.metadata import version  # takes longer than all else here
 
