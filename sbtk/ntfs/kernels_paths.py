@@ -65,6 +65,14 @@ def _digits(value):
     return count
 
 
+@_inline
+def _copy(source, at, target, to, count):
+    """Copy bytes many at once: unsigned, an index needs no look at whether it is negative."""
+    first, place = np.uint64(at), np.uint64(to)
+    for i in range(np.uint64(count)):
+        target[place + i] = source[first + i]
+
+
 @_jit
 def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, begin, end_row, blob):
     """Write paths ``begin`` to ``end_row`` into ``blob``, each from its end to its start.
@@ -82,8 +90,7 @@ def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, begin, end
             start = name_offsets[row]
             count = name_offsets[row + 1] - start
             end -= count
-            for i in range(count):
-                blob[end + i] = name_blob[start + i]
+            _copy(name_blob, start, blob, end, count)
             above = np.int64(up[row])
             if above == _TOP:
                 break
@@ -101,7 +108,6 @@ def path_fill(up, cut, parent, name_offsets, name_blob, path_offsets, begin, end
             if begin <= above < first:  # its path is written already
                 start = path_offsets[above]
                 count = path_offsets[above + 1] - start
-                for i in range(count):
-                    blob[end - count + i] = blob[start + i]
+                _copy(blob, start, blob, end - count, count)
                 break
             row = above
