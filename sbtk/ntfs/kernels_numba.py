@@ -274,9 +274,9 @@ def _run_list(v, p, end, vcn, s):
 @_inline
 def _signed(v, p, width):
     """A little-endian two's complement integer of 1 to 8 bytes."""
-    value = np.int64(0)
+    value, first = np.int64(0), np.uint64(p)
     for i in range(width):
-        value |= np.int64(v.b1[p + i]) << (8 * i)
+        value |= np.int64(v.b1[first + np.uint64(i)]) << (8 * i)
     unused = 64 - 8 * width
     return (value << unused) >> unused
 
@@ -338,10 +338,26 @@ def _hex_escape(unit, blob, out):
 
 
 @_inline
+def _ascii(v, p, chars, blob, out):
+    """The units of a name before the first that is no plain character, into ``blob``; how many.
+
+    Unsigned, an index needs no look at whether it is negative.
+    """
+    first, place = np.uint64(p), np.uint64(out)
+    for i in range(np.uint64(chars)):
+        low = v.b1[first + i + i]
+        if v.b1[first + i + i + np.uint64(1)] or low == 0 or low >= 0x80 or low == 0x2F:
+            return np.int64(i)
+        blob[place + i] = low
+    return chars
+
+
+@_inline
 def _utf8(v, p, chars, blob, out, is_file_name):
     """UTF-16LE at ``p`` into UTF-8 at ``blob[out:]``; the new end, and _F_TEXT if it escaped."""
     fault = 0
-    i = 0
+    i = _ascii(v, p, chars, blob, out)
+    out += i
     while i < chars:
         unit = np.int64(v.b1[p + 2 * i]) | np.int64(v.b1[p + 2 * i + 1]) << 8
         i += 1
