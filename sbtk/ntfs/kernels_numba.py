@@ -50,7 +50,7 @@ def decode_records(v, record_bytes, s):
     for i in range(len(s.status)):
         start = i * record_bytes
         s.fault[i] = 0
-        signature = v.b4[start >> 2]
+        signature = _u4(v, start)
         if signature != 0x454C4946:  # "FILE"
             if signature == 0:
                 s.status[i] = _BLANK
@@ -58,7 +58,7 @@ def decode_records(v, record_bytes, s):
                 s.status[i] = _DAMAGED
                 s.fault[i] = _F_TORN_MARK if signature == 0x44414142 else _F_SIGNATURE
             continue
-        if not v.b2[(start + 0x16) >> 1] & 1:
+        if not _u2(v, start + 0x16) & 1:
             s.status[i] = _FREE
             continue
         fault = _fix_up(v, start, record_bytes, s)
@@ -69,23 +69,45 @@ def decode_records(v, record_bytes, s):
             s.fault[i] = fault
 
 
+# Words of the chunk at a byte. Unsigned, an index needs no look at whether it is negative: that
+# look is a fifth of all that decoding takes.
+@_inline
+def _u1(v, at):
+    return v.b1[np.uint64(at)]
+
+
+@_inline
+def _u2(v, at):
+    return v.b2[np.uint64(at >> 1)]
+
+
+@_inline
+def _u4(v, at):
+    return v.b4[np.uint64(at >> 2)]
+
+
+@_inline
+def _i8(v, at):
+    return v.b8[np.uint64(at >> 3)]
+
+
 @_inline
 def _fix_up(v, start, record_bytes, s):
     """Put the saved sector tails back; 512 bytes is the stride whatever the sector size."""
-    at = np.int64(v.b2[(start + 4) >> 1])
-    entries = np.int64(v.b2[(start + 6) >> 1])
+    at = np.int64(_u2(v, start + 4))
+    entries = np.int64(_u2(v, start + 6))
     if entries != record_bytes // 512 + 1 or at & 1 or at < 0x2A or at + 2 * entries > 510:
         return _F_SEQUENCE
     array = (start + at) >> 1
-    number = v.b2[array]
+    number = v.b2[np.uint64(array)]
     numbered, saved = True, True
     for i in range(1, entries):
-        tail = v.b2[(start + 512 * i - 2) >> 1]
+        tail = _u2(v, start + 512 * i - 2)
         numbered = numbered and tail == number
-        saved = saved and tail == v.b2[array + i]
+        saved = saved and tail == v.b2[np.uint64(array + i)]
     if numbered:
         for i in range(1, entries):
-            v.b2[(start + 512 * i - 2) >> 1] = v.b2[array + i]
+            v.b2[np.uint64((start + 512 * i - 2) >> 1)] = v.b2[np.uint64(array + i)]
         return 0
     if saved:
         s.counts[C_FIXED] += 1
@@ -97,14 +119,14 @@ def _fix_up(v, start, record_bytes, s):
 def _walk(v, start, record_bytes, index, s):
     """Rows of one in-use, fixed-up record; its status and its first fault."""
     r = s.counts[C_RECORDS]
-    base = v.b8[(start + 0x20) >> 3]
+    base = _i8(v, start + 0x20)
     s.record_index[r] = index
-    s.sequence[r] = v.b2[(start + 0x10) >> 1]
-    s.hard_links[r] = v.b2[(start + 0x12) >> 1]
-    s.flags[r] = v.b2[(start + 0x16) >> 1]
+    s.sequence[r] = _u2(v, start + 0x10)
+    s.hard_links[r] = _u2(v, start + 0x12)
+    s.flags[r] = _u2(v, start + 0x16)
     s.base[r] = base & 0xFFFFFFFFFFFF if base else -1
     s.base_sequence[r] = (base >> 48) & 0xFFFF
-    s.lsn[r] = v.b8[(start + 8) >> 3]
+    s.lsn[r] = _i8(v, start + 8)
     s.times[0, r] = _NO_TIME
     s.times[1, r] = _NO_TIME
     s.times[2, r] = _NO_TIME
@@ -112,8 +134,8 @@ def _walk(v, start, record_bytes, index, s):
     s.attributes[r] = 0
     s.counts[C_RECORDS] = r + 1
     status = _EXTENSION if base else _BASE
-    first = np.int64(v.b2[(start + 0x14) >> 1])
-    used = np.int64(v.b4[(start + 0x18) >> 2])
+    first = np.int64(_u2(v, start + 0x14))
+    used = np.int64(_u4(v, start + 0x18))
     if used > record_bytes or first & 7 or first < 0x2A or first > used:
         return status, _F_HEADER
     end = start + used
@@ -123,12 +145,12 @@ def _walk(v, start, record_bytes, index, s):
     while True:
         if p + 4 > end:
             return status, fault if fault else _F_END
-        kind = v.b4[p >> 2]
+        kind = _u4(v, p)
         if kind == 0xFFFFFFFF:
             return status, fault if fault else text_fault
         if p + 24 > end:
             return status, fault if fault else _F_LENGTH
-        length = np.int64(v.b4[(p + 4) >> 2])
+        length = np.int64(_u4(v, p + 4))
         if length < 24 or length & 7 or p + length > end:
             return status, fault if fault else _F_LENGTH
         found = _attribute(v, p, length, kind, index, r, s)
@@ -142,9 +164,9 @@ def _walk(v, start, record_bytes, index, s):
 @_inline
 def _attribute(v, p, length, kind, index, r, s):
     """Rows of one attribute that lies wholly in its record; its fault or 0."""
-    form = v.b1[p + 8]
-    name_chars = np.int64(v.b1[p + 9])
-    name_at = np.int64(v.b2[(p + 10) >> 1])
+    form = _u1(v, p + 8)
+    name_chars = np.int64(_u1(v, p + 9))
+    name_at = np.int64(_u2(v, p + 10))
     if form > 1 or (name_chars and name_at + 2 * name_chars > length):
         return _F_NAME
     if form:
@@ -153,8 +175,8 @@ def _attribute(v, p, length, kind, index, r, s):
         if kind == 0x10:
             return _F_STANDARD
         return _nonresident(v, p, length, kind, name_at, name_chars, index, s)
-    value_bytes = np.int64(v.b4[(p + 16) >> 2])
-    value_at = np.int64(v.b2[(p + 20) >> 1])
+    value_bytes = np.int64(_u4(v, p + 16))
+    value_at = np.int64(_u2(v, p + 20))
     # A value over its own header would also make more names than scratch has rows for.
     if value_at + value_bytes > length or (value_bytes and value_at < 24):
         return _F_VALUE
@@ -182,7 +204,7 @@ def _stream_row(v, p, kind, name_at, name_chars, index, s):
     t = s.counts[C_STREAMS]
     s.stream_index[t] = index
     s.attribute_type[t] = kind
-    s.attribute_flags[t] = v.b2[(p + 12) >> 1]
+    s.attribute_flags[t] = _u2(v, p + 12)
     out, fault = s.counts[C_STREAM_BYTES], 0
     if name_chars:
         out, fault = _utf8(v, p + name_at, name_chars, s.stream_blob, out, False)
@@ -197,9 +219,9 @@ def _nonresident(v, p, length, kind, name_at, name_chars, index, s):
     """Stream row and run rows of one piece; a damaged run list leaves the row without runs."""
     if length < 0x40:
         return _F_SIZES
-    lowest, highest = v.b8[(p + 16) >> 3], v.b8[(p + 24) >> 3]
-    pairs = np.int64(v.b2[(p + 32) >> 1])
-    allocated, data, initialized = v.b8[(p + 40) >> 3], v.b8[(p + 48) >> 3], v.b8[(p + 56) >> 3]
+    lowest, highest = _i8(v, p + 16), _i8(v, p + 24)
+    pairs = np.int64(_u2(v, p + 32))
+    allocated, data, initialized = _i8(v, p + 40), _i8(v, p + 48), _i8(v, p + 56)
     fault = 0
     if lowest < 0 or lowest >= _MAX_LCN or highest < lowest - 1 or highest >= _MAX_LCN:
         return _F_SIZES
@@ -207,7 +229,7 @@ def _nonresident(v, p, length, kind, name_at, name_chars, index, s):
         fault = _F_SIZES
         allocated, data = max(allocated, 0), max(data, 0)
         initialized = min(max(initialized, 0), data)
-    unit = v.b1[p + 34]
+    unit = _u1(v, p + 34)
     if unit > 31:
         fault = _F_SIZES
         unit = 0
@@ -239,7 +261,7 @@ def _run_list(v, p, end, vcn, s):
     u = s.counts[C_RUNS]
     lcn = np.int64(0)
     while p < end:
-        header = np.int64(v.b1[p])
+        header = np.int64(_u1(v, p))
         if header == 0:
             break
         length_bytes, offset_bytes = header & 15, header >> 4
@@ -286,7 +308,7 @@ def _list_value(v, value, value_bytes, index, s):
     q = s.counts[C_LISTS]
     out = s.counts[C_LIST_BYTES]
     for i in range(value_bytes):
-        s.list_blob[out + i] = v.b1[value + i]
+        s.list_blob[out + i] = _u1(v, value + i)
     s.list_index[q] = index
     s.list_ends[q] = out + value_bytes
     s.counts[C_LISTS] = q + 1
@@ -311,7 +333,7 @@ def _standard_information(v, value, value_bytes, r, s):
 def _file_name(v, value, value_bytes, index, s):
     if value_bytes < 0x42:
         return _F_FILE_NAME
-    chars = np.int64(v.b1[value + 0x40])
+    chars = np.int64(_u1(v, value + 0x40))
     if chars == 0 or 0x42 + 2 * chars > value_bytes:
         return _F_FILE_NAME
     k = s.counts[C_NAMES]
@@ -319,7 +341,7 @@ def _file_name(v, value, value_bytes, index, s):
     s.name_index[k] = index
     s.parent[k] = parent & 0xFFFFFFFFFFFF
     s.parent_sequence[k] = (parent >> 48) & 0xFFFF
-    s.namespace[k] = v.b1[value + 0x41]
+    s.namespace[k] = _u1(v, value + 0x41)
     out, fault = _utf8(v, value + 0x42, chars, s.name_blob, s.counts[C_NAME_BYTES], True)
     s.name_ends[k] = out
     s.counts[C_NAME_BYTES] = out
@@ -359,7 +381,7 @@ def _utf8(v, p, chars, blob, out, is_file_name):
     i = _ascii(v, p, chars, blob, out)
     out += i
     while i < chars:
-        unit = np.int64(v.b1[p + 2 * i]) | np.int64(v.b1[p + 2 * i + 1]) << 8
+        unit = np.int64(_u1(v, p + 2 * i)) | np.int64(_u1(v, p + 2 * i + 1)) << 8
         i += 1
         if 0 < unit < 0x80 and unit != 0x2F:
             blob[out] = unit
@@ -376,7 +398,7 @@ def _utf8(v, p, chars, blob, out, is_file_name):
         else:
             low = np.int64(0)
             if 0xD800 <= unit < 0xDC00 and i < chars:
-                low = np.int64(v.b1[p + 2 * i]) | np.int64(v.b1[p + 2 * i + 1]) << 8
+                low = np.int64(_u1(v, p + 2 * i)) | np.int64(_u1(v, p + 2 * i + 1)) << 8
             if 0xDC00 <= low < 0xE000:
                 point = 0x10000 + ((unit & 0x3FF) << 10) + (low & 0x3FF)
                 blob[out] = 0xF0 | point >> 18
