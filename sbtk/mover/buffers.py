@@ -8,25 +8,22 @@ from threading import Lock
 CHUNK_BYTES = 1 << 20
 """Bytes of one large read or write: enough to amortise the call, little enough for the cache."""
 
-BATCH_BYTES = 2 * CHUNK_BYTES
-"""Bytes of reads that one thread makes before it looks for another."""
-
-_KEPT = 32
+_KEPT = 64
 
 
 class BufferPool:
-    """Lends buffers of ``BATCH_BYTES``; what comes back is lent again."""
+    """Lends buffers of ``CHUNK_BYTES``; what comes back is lent again."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._free: list[memoryview] = []
 
     def take(self) -> memoryview:
-        """A buffer of ``BATCH_BYTES`` whose content is undefined."""
+        """A buffer of ``CHUNK_BYTES`` whose content is undefined."""
         with self._lock:
             if self._free:
                 return self._free.pop()
-        return aligned(BATCH_BYTES)
+        return aligned(CHUNK_BYTES)
 
     def give(self, buffer: memoryview) -> None:
         """Take a whole buffer back."""

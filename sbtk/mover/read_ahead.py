@@ -24,7 +24,7 @@ SMALL_BYTES = 128 << 10
 
 THREAD_NAME = "sbtk-read"
 
-_DEPTH = 3  # one that is written, one that each thread reads into
+_DEPTH = 6  # one that is written, one that each thread reads into, and some that wait
 
 _NOTHING = memoryview(b"")
 
