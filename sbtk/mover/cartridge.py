@@ -51,16 +51,12 @@ from sbtk.mover.medium import (
     decode_memory,
     encode_header,
 )
-from sbtk.mover.system_calls import start_writing
 from sbtk.transport.base import ByteView
 
 MIN_CAPACITY_BYTES = 1 << 20
 _MOST_CAPACITY_BYTES = 1 << 51  # the header holds it in MiB, in 32 bits
 MOST_RECORDS = 500
 """Most that are written at once: two parts each, and the system takes 1024 (IOV_MAX)."""
-
-_WRITE_OUT_BYTES = 32 << 20
-"""What is left to the system's own time; more would all be written when a filemark comes."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -165,7 +161,6 @@ class Cartridge:
             state = os.fstat(self._fd) if self.writable else state
             if self.writable or not (found.damaged or found.torn):
                 save_index(self.index, self.path, state)
-        self._out_offset_bytes = self.index.end_offset_bytes
         self.memory = decode_memory(os.pread(self._fd, MEMORY_BYTES, HEADER_BYTES))
         self.writable = self.writable and self.memory.data_medium
 
@@ -295,14 +290,6 @@ class Cartridge:
             raise self._write_error(error) from error
         for data_bytes in lengths:
             self.index.append(data_bytes, filemark=not data_bytes)
-        self._write_out()
-
-    def _write_out(self) -> None:
-        """Keep the medium at work, as a drive's buffer does."""
-        start, end = self._out_offset_bytes, self.index.end_offset_bytes
-        if end - start >= _WRITE_OUT_BYTES:
-            start_writing(self._fd, start, end - start)
-            self._out_offset_bytes = end
 
     def truncate(self, objects: int) -> None:
         """Make object number ``objects`` and all behind it gone: the end of data lies there.
@@ -314,7 +301,6 @@ class Cartridge:
             return
         self._dirty = self._written = True
         self.index.truncate(objects)
-        self._out_offset_bytes = self.index.end_offset_bytes
         try:
             # The end of data is on the medium before what lies behind it is written over.
             self._end_here()
