@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -38,6 +41,21 @@ def test_no_data_pass_the_host(name, medium, tmp_path):
     # The mover's own counters: it read what it moved, and wrote that and the headers.
     assert stop.mover_read_bytes == stop.moved_bytes
     assert stop.moved_bytes <= stop.mover_write_bytes <= stop.moved_bytes + stop.inline_bytes
+
+
+NO_PANDAS = """
+import sys, sbtk
+sbtk.backup(sys.argv[1], to=sys.argv[2], snapshot="none", quiet_s=0.01, timeout_s=60)
+print("pandas" in sys.modules)
+"""
+
+
+def test_a_backup_does_not_import_pandas(tmp_path):
+    """It takes as long as the scan and the plan of a small volume."""
+    words = [sys.executable, "-c", NO_PANDAS, str(volume("zoo").image), tape(tmp_path)]
+    state = os.environ | {"SBTK_STATE_DIR": str(tmp_path / "state")}
+    done = subprocess.run(words, capture_output=True, text=True, env=state, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_events_are_kept_and_account_for_the_time(tmp_path):
