@@ -101,6 +101,7 @@ class Engine:
         self._planner = WorkPlanner(resolver, limits, command.inline)
         self._queues = Queues()
         self._ahead = ReadAhead(resources.buffers)
+        self._lent: list[memoryview] = []
         self._digest: blake3 | None = None
         self._sink: Sink | None = None
         self._planned_bytes = 0
@@ -129,6 +130,8 @@ class Engine:
             raise stopped.within(index, self._residual()) from stopped
         finally:
             self._ahead.close()
+            for buffer in self._lent:
+                self._resources.buffers.give(buffer)
 
     # -- several segments ------------------------------------------------------------------------
 
@@ -281,7 +284,9 @@ class Engine:
         if item.disk is not None:
             disk = item.disk
             return read_disk(source, disk.start_byte, need, whole=disk.whole, ahead=self._ahead)
-        pieces = read_tape(source, item.transfer, need)
+        if not self._lent:
+            self._lent = [self._resources.buffers.take() for _ in range(2)]
+        pieces = read_tape(source, item.transfer, need, self._lent)
         if need > CHUNK_BYTES:
             return in_background(pieces, self._resources.workers)
         return pieces

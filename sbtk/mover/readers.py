@@ -7,7 +7,7 @@ what is read (xcopy.md 3.2); tapes only within a segment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from itertools import cycle
 
@@ -44,13 +44,16 @@ def read_disk(
         yield piece
 
 
-def read_tape(source: Endpoint, transfer: int, count_bytes: int) -> Iterator[Piece]:
+def read_tape(
+    source: Endpoint, transfer: int, count_bytes: int, lent: Sequence[memoryview]
+) -> Iterator[Piece]:
     """Whole transfers of a tape, as many as hold ``count_bytes``.
 
     Args:
         source: the drive.
         transfer: STREAM DEVICE TRANSFER LENGTH: bytes, or records of a fixed length.
         count_bytes: bytes that are needed.
+        lent: two buffers of ``CHUNK_BYTES``, used in turn unless one record is longer.
 
     Raises:
         CopyAbort: the drive failed, or met something else than a record of this length; what was
@@ -62,9 +65,10 @@ def read_tape(source: Endpoint, transfer: int, count_bytes: int) -> Iterator[Pie
     length_bytes = min(records, max(1, CHUNK_BYTES // record)) * record
     # In turn: one is used, the other is filled (``in_background``).
     count = 1 if records * record <= length_bytes else 2
-    buffers = cycle([aligned(length_bytes) for _ in range(count)])
+    longer = length_bytes > CHUNK_BYTES
+    buffers = cycle([aligned(length_bytes) for _ in range(count)] if longer else lent)
     while records:
-        buffer = next(buffers)
+        buffer = next(buffers)[:length_bytes]
         done, stopped = _read_records(source, buffer, record, records)
         if done:
             yield Piece(buffer[: done * record])
