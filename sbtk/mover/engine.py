@@ -144,6 +144,7 @@ class Engine:
             return 0
         progress, done = self._progress, 0
         whole_bytes, self._sink = progress.transferred_bytes, None
+        progress.segments_processed = index + 1
         self._ahead.expect(route.reads(run))
         while isinstance(read := self._ahead.next_read(), StraightRead):
             if self._cancel.is_set() or not route.write(read):
@@ -153,7 +154,7 @@ class Engine:
             if read.ends_segment:
                 done += 1
                 whole_bytes = progress.transferred_bytes
-                progress.segments_processed = index + done
+                progress.segments_processed = index + min(done + 1, len(run))
                 if read.digest is not None:
                     self._held.append(read.digest.digest())
         self._ahead.close()

@@ -121,18 +121,16 @@ class _Batch:
         self.reads = reads
         self.buffer = buffer
         self.done = False
+        self._filled_bytes = 0
 
-    def make(self) -> None:
-        """Read and digest, up to a read that fails."""
-        start = 0
-        for read in self.reads:
-            end = start + read.length_bytes
-            try:
-                read.make(self.buffer[start:end])
-            except Exception as raised:  # it belongs to the segment, and is raised when it comes
-                read.error = raised
-                return
-            start = end
+    def make(self, read: Read) -> bool:
+        """Make the next of the reads; False if it fails."""
+        start, self._filled_bytes = self._filled_bytes, self._filled_bytes + read.length_bytes
+        try:
+            read.make(self.buffer[start : self._filled_bytes])
+        except Exception as raised:  # it belongs to the segment, and is raised when it comes
+            read.error = raised
+        return read.error is None
 
 
 class ReadAhead:
@@ -193,7 +191,10 @@ class ReadAhead:
             if batch is None:
                 return None
             self._taken, self._to_take = batch, deque(batch.reads)
-        read = self._to_take.popleft()
+        read, batch = self._to_take.popleft(), self._taken
+        ours = batch is not None and not batch.done  # made as it is taken
+        if batch is not None and ours and not (batch.make(read) and self._to_take):
+            self._finish(batch)
         if read.error is not None:
             self._to_take.clear()
         return read
@@ -217,7 +218,10 @@ class ReadAhead:
         self._expects = False
 
     def _oldest(self) -> _Batch | None:
-        """The first batch not taken yet, made here if no one is at it; None: there is no more."""
+        """The first batch not taken yet; None: there is no more.
+
+        It is done, or nobody is at it, and it is the caller's to make.
+        """
         used, self._taken = self._taken, None
         while True:
             with self._changed:
@@ -234,10 +238,15 @@ class ReadAhead:
                     self._changed.wait()
                 else:
                     return self._begun.popleft()
-            if self._thread is None and self._next is not None:
-                self._thread = Thread(target=self._help, name=THREAD_NAME, daemon=True)
-                self._thread.start()
+                if self._begun[0] is batch:
+                    self._start_thread()
+                    return self._begun.popleft()
             self._make(batch)
+
+    def _start_thread(self) -> None:
+        if self._thread is None and self._next is not None:
+            self._thread = Thread(target=self._help, name=THREAD_NAME, daemon=True)
+            self._thread.start()
 
     def _help(self) -> None:
         """Make batch after batch until the copy ends or all are made."""
@@ -270,8 +279,13 @@ class ReadAhead:
 
     def _make(self, batch: _Batch) -> None:
         try:
-            batch.make()
+            for read in batch.reads:
+                if self._ended or not batch.make(read):
+                    break
         finally:
-            with self._changed:
-                batch.done = True
-                self._changed.notify()
+            self._finish(batch)
+
+    def _finish(self, batch: _Batch) -> None:
+        with self._changed:
+            batch.done = True
+            self._changed.notify()

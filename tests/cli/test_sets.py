@@ -27,7 +27,7 @@ def test_the_catalog_is_listed_newest_last(capsys, tmp_path, cartridge):
     assert len(ended.lines) == 3
     rows = [line.split() for line in ended.lines]
     assert rows[0] == ["set", "state", "layout", "archive", "volume", "medium"]
-    assert [row[0] for row in rows[1:]] == sorted([first, second])
+    assert [row[0] for row in rows[1:]] == [first, second]
     assert f"office  {cartridge} file 1" in ended.out
     assert ended.out.rstrip().endswith("a.disk")
     ended = run(capsys, "sets", "--json")
