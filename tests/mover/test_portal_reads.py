@@ -131,8 +131,9 @@ def test_plain_reads_are_what_the_codec_of_all_pdus_says(
         expected_transfer_bytes=expected_bytes, command_sn=command_sn, cdb=command.encode(),
         expected_status_sn=status_sn, lun=iscsi.encode_lun(lun),
     )  # fmt: skip
+    # By exact type: a WRITE is a READ's layout with another operation code.
     plain = (
-        isinstance(command, cdb.Read10 | cdb.Read16) and not command.protect and lun < 256
+        type(command) in (cdb.Read10, cdb.Read16) and not command.protect and lun < 256
         and flags == {"immediate": False, "final": True, "read": True, "write": False}
         and not words and not data_bytes
     )  # fmt: skip
