@@ -26,7 +26,7 @@ from sbtk.mover.queues import Queues
 from sbtk.mover.read_ahead import SMALL_BYTES, Piece, Read, ReadAhead, reads
 from sbtk.mover.readers import in_background, read_disk, read_tape
 from sbtk.mover.sinks import Sink
-from sbtk.mover.straight import Route, StraightRead, route_of
+from sbtk.mover.straight import Route, StraightRead, digest_of, route_of
 from sbtk.mover.work import Work, WorkPlanner
 from sbtk.scsi import segments as seg
 from sbtk.scsi import sense_codes as codes
@@ -209,7 +209,7 @@ class Engine:
         if item.sink is not None and item.sink.transfer_bytes and waiting and not need:
             self._queues.feed(_NOTHING.view, item.sink)
         self._holds = seg.base_type(segment.type_code) in HOLD_TYPES
-        self._digest = _digest_of(segment)
+        self._digest = digest_of(segment)
         if need:
             self._pump(item, need)
         source_pad = item.source is not None and item.source.pad
@@ -377,17 +377,12 @@ def _is_large(segment: seg.Segment) -> bool:
     return bool(count_bytes >= SMALL_BYTES or getattr(segment, "blocks", 0) >= _MANY_BLOCKS)
 
 
-def _digest_of(segment: seg.Segment) -> blake3 | None:
-    """A new digest, if the segment wants one."""
-    return blake3() if seg.is_digest(segment.type_code) else None
-
-
 def _large_reads(item: Work, segment: seg.Segment) -> Iterator[Read]:
     """The reads of a segment that are worth making ahead."""
     disk, source, need = item.disk, item.source, item.need_bytes
     if disk is None or source is None or source.unit is None or not need:
         return
-    digest = _digest_of(segment)
+    digest = digest_of(segment)
     for read in reads(source.block, disk.start_byte, need, whole=disk.whole, digest=digest):
         if read.length_bytes >= SMALL_BYTES:
             yield read

@@ -187,13 +187,14 @@ class ReadAhead:
         After one with an error there is none. None: there are no more.
         """
         if not self._to_take:
-            batch = self._oldest()
-            if batch is None:
-                return None
-            self._taken, self._to_take = batch, deque(batch.reads)
-        read, batch = self._to_take.popleft(), self._taken
-        ours = batch is not None and not batch.done  # made as it is taken
-        if batch is not None and ours and not (batch.make(read) and self._to_take):
+            self._taken = self._oldest()
+            self._to_take.extend(self._taken.reads if self._taken else ())
+        batch = self._taken
+        if batch is None:
+            return None
+        read = self._to_take.popleft()
+        # One that is not done is this thread's own, and made as it is taken.
+        if not batch.done and not (batch.make(read) and self._to_take):
             self._finish(batch)
         if read.error is not None:
             self._to_take.clear()

@@ -78,7 +78,7 @@ class Route:
         """The reads of plain segments, in order."""
         block, step = self._block_bytes, CHUNK_BYTES // self._block_bytes
         for segment in run:
-            digest = blake3() if seg.is_digest(segment.type_code) else None
+            digest = digest_of(segment)
             for first in range(0, segment.blocks, step):
                 count_bytes = min(step, segment.blocks - first) * block
                 yield StraightRead(
@@ -96,6 +96,11 @@ class Route:
         except (CheckCondition, SbtkError, OSError):
             return False
         return True
+
+
+def digest_of(segment: seg.Segment) -> blake3 | None:
+    """A new digest, if the segment wants one."""
+    return blake3() if seg.is_digest(segment.type_code) else None
 
 
 def route_of(source: Endpoint, target: Endpoint, limits: Limits) -> Route | None:

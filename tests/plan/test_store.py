@@ -5,6 +5,7 @@ import dataclasses
 import random
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sbtk.errors import ArchiveError, PlanError
@@ -52,6 +53,22 @@ def test_damaged_plans_are_refused_or_harmless():
             del data[rng.randrange(len(data)) :]
         with contextlib.suppress(PlanError):
             find_faults(store.from_bytes(bytes(data)))
+
+
+@pytest.mark.parametrize("values", [["a"], [[1]], [{"a": 1}]])
+def test_columns_of_another_kind_are_damage(monkeypatch, values):
+    """Text, lists and structs where numbers stand: Arrow refuses each with an error of its own."""
+
+    def arrow(columns):
+        sink = pa.BufferOutputStream()
+        table = pa.table({name: pa.array(values) for name in columns})
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        return sink.getvalue().to_pybytes()
+
+    monkeypatch.setattr(store, "_arrow", arrow)
+    with pytest.raises(PlanError, match="damaged"):
+        store.from_bytes(store.to_bytes(made()))
 
 
 @pytest.mark.parametrize("content", [b"", b"no plan", bytes(4096)])
