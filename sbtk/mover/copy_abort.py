@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sbtk.errors import TransportError
+from sbtk.errors import SbtkError, TransportError
 from sbtk.mover.base import CheckCondition
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.sense import ForwardedSense, KeySpecific, Origin, SenseData, fixed
 from sbtk.transport.base import CHECK_CONDITION, RESERVATION_CONFLICT
 
 Code = tuple[int, int]
+
+DEVICE_FAILURES = (CheckCondition, SbtkError, OSError)
+"""What the units of a copy raise where a device fails; anything else is a fault of ours."""
 
 _INTERNAL = fixed(codes.HARDWARE_ERROR, *codes.INTERNAL_TARGET_FAILURE)
 

@@ -8,7 +8,8 @@ from threading import Event
 
 from sbtk.mover.base import LogicalUnit
 from sbtk.mover.copy_abort import CopyAbort
-from sbtk.mover.engine import CopyProgress, Engine
+from sbtk.mover.copy_progress import CopyProgress
+from sbtk.mover.engine import Engine
 from sbtk.mover.held_data import HeldData
 from sbtk.scsi import copy_results as results
 from sbtk.scsi import sense, xcopy

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from sbtk.errors import SbtkError
-from sbtk.mover.base import BlockUnit, CheckCondition, LogicalUnit, TapeUnit
-from sbtk.mover.copy_abort import Pointer, abort, device_failed, reserved
+from sbtk.mover.base import BlockUnit, LogicalUnit, TapeUnit
+from sbtk.mover.copy_abort import DEVICE_FAILURES, Pointer, abort, device_failed, reserved
 from sbtk.scsi import cscd, inquiry
 from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.cscd import Cscd, IdentificationCscd
@@ -146,7 +145,7 @@ def _endpoint(
         return Endpoint(unit, NONE, slot.pad, fixed=False, block_bytes=0, pointer=pointer)
     try:
         block_bytes = cast(BlockUnit, unit).block_bytes
-    except (CheckCondition, SbtkError, OSError) as error:
+    except DEVICE_FAILURES as error:
         raise device_failed(origin, error, pointer) from error
     if slot.block_bytes not in (0, block_bytes):
         raise abort(codes.INVALID_FIELD_IN_PARAMETER_LIST, length)
@@ -156,5 +155,5 @@ def _endpoint(
 def _type_of(unit: LogicalUnit, pointer: Pointer) -> int:
     try:
         return unit.peripheral_device_type
-    except (CheckCondition, SbtkError, OSError) as error:
+    except DEVICE_FAILURES as error:
         raise abort(codes.COPY_TARGET_NOT_REACHABLE, pointer) from error

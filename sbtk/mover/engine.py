@@ -20,13 +20,15 @@ from blake3 import blake3
 from sbtk.mover import tape_segments, work
 from sbtk.mover.buffers import CHUNK_BYTES, BufferPool
 from sbtk.mover.copy_abort import CopyAbort, abort, field_error
+from sbtk.mover.copy_progress import CopyProgress
 from sbtk.mover.endpoint import Resolver
 from sbtk.mover.held_data import HeldData
 from sbtk.mover.queues import Queues
 from sbtk.mover.read_ahead import SMALL_BYTES, Piece, Read, ReadAhead, reads
 from sbtk.mover.readers import in_background, read_disk, read_tape
+from sbtk.mover.routes import digest_of
 from sbtk.mover.sinks import Sink
-from sbtk.mover.straight import Route, StraightRead, digest_of, route_of
+from sbtk.mover.straight import Straight
 from sbtk.mover.work import Work, WorkPlanner
 from sbtk.scsi import segments as seg
 from sbtk.scsi import sense_codes as codes
@@ -36,21 +38,6 @@ from sbtk.scsi.xcopy import ParameterList
 
 _NOTHING = Piece(memoryview(b""))
 _MANY_BLOCKS = SMALL_BYTES // 4096
-
-
-@dataclass
-class CopyProgress:
-    """How far a copy has come; read by status queries while it runs.
-
-    Attributes:
-        segments_processed: the one in work included.
-        transferred_bytes: written, in order.
-        residual_bytes: left in the queues when the last segment had ended.
-    """
-
-    segments_processed: int = 0
-    transferred_bytes: int = 0
-    residual_bytes: int = 0
 
 
 @dataclass
@@ -101,6 +88,16 @@ class Engine:
         self._planner = WorkPlanner(resolver, limits, command.inline)
         self._queues = Queues()
         self._ahead = ReadAhead(resources.buffers)
+        self._straight = Straight(
+            command.segments,
+            self._planner,
+            limits,
+            self._ahead,
+            self._queues,
+            held,
+            progress,
+            cancel,
+        )
         self._lent: list[memoryview] = []
         self._digest: blake3 | None = None
         self._sink: Sink | None = None
@@ -115,66 +112,39 @@ class Engine:
         Raises:
             CopyAbort: with the number of the segment in work and its residual.
         """
-        index = 0
+        segments, index = self._command.segments, 0
         try:
             self._announce_reads()
-            while (index := index + self._go_straight(index)) < len(self._command.segments):
-                self._progress.segments_processed = index + 1
-                self._check_cancel()
-                self._sink = None
-                self._execute(self._command.segments[index])
+            while (index := index + self._go_straight(index)) < len(segments):
+                self._execute(index, segments[index])
                 index += 1
             left = len(self._queues.source) + len(self._queues.destination)
             self._progress.residual_bytes = left
-        except CopyAbort as stopped:
-            raise stopped.within(index, self._residual()) from stopped
         finally:
             self._ahead.close()
             for buffer in self._lent:
                 self._resources.buffers.give(buffer)
 
-    # -- several segments ------------------------------------------------------------------------
-
     def _go_straight(self, index: int) -> int:
-        """Copy the plain segments from ``index`` on (``straight``); how many were copied whole."""
-        waits = self._queues.source or self._queues.destination
-        route = None if self._shared_disk or waits else self._route(index)
-        run = route.plain_run(self._command.segments, index) if route else []
-        if not route or not run:
+        if self._shared_disk:
             return 0
-        progress, done = self._progress, 0
-        whole_bytes, self._sink = progress.transferred_bytes, None
-        progress.segments_processed = index + 1
-        self._ahead.expect(route.reads(run))
-        while isinstance(read := self._ahead.next_read(), StraightRead):
-            if self._cancel.is_set() or not route.write(read):
-                progress.transferred_bytes = whole_bytes  # the engine begins the segment again
-                break
-            progress.transferred_bytes += read.length_bytes
-            if read.ends_segment:
-                done += 1
-                whole_bytes = progress.transferred_bytes
-                progress.segments_processed = index + min(done + 1, len(run))
-                if read.digest is not None:
-                    self._held.append(read.digest.digest())
-        self._ahead.close()
+        done = self._straight.go(index)
+        if done:
+            self._ahead.expect(self._upcoming(index + done))
         return done
-
-    def _route(self, index: int) -> Route | None:
-        if index == len(self._command.segments):
-            return None
-        segment = self._command.segments[index]
-        if type(segment) is not seg.BlockToBlock:
-            return None
-        try:
-            source, target = self._planner.source_of(segment), self._planner.target_of(segment)
-        except CopyAbort:  # it is raised when it is planned
-            return None
-        return route_of(source, target, self._limits)
 
     # -- one segment -----------------------------------------------------------------------------
 
-    def _execute(self, segment: seg.Segment) -> None:
+    def _execute(self, index: int, segment: seg.Segment) -> None:
+        self._progress.segments_processed = index + 1
+        self._sink = None
+        try:
+            self._check_cancel()
+            self._execute_one(segment)
+        except CopyAbort as stopped:
+            raise stopped.within(index, self._residual()) from stopped
+
+    def _execute_one(self, segment: seg.Segment) -> None:
         if type(segment) in work.DATA_SEGMENTS:
             self._move(segment)
         elif isinstance(segment, seg.VerifyDevice):
@@ -346,7 +316,7 @@ class Engine:
         units = {id(unit) for unit in map(self._unit_of, read) if unit is not None}
         self._shared_disk = any(id(self._unit_of(item)) in units for item in written)
         if not self._shared_disk and any(map(_is_large, self._command.segments)):
-            self._ahead.expect(self._upcoming())
+            self._ahead.expect(self._upcoming(0))
 
     def _announce_within(self, item: Work, segment: Any, unread: int, waiting: int) -> None:
         """Read ahead inside this segment only, if it does not reach into itself."""
@@ -354,9 +324,10 @@ class Engine:
         if safe and (item.need_bytes or 0) > CHUNK_BYTES:
             self._ahead.expect(_large_reads(item, segment))
 
-    def _upcoming(self) -> Iterator[Read]:
+    def _upcoming(self, first: int) -> Iterator[Read]:
         """What the disks will be asked for if no segment leaves residual source data."""
-        for segment in self._command.segments:
+        segments = self._command.segments
+        for segment in map(segments.__getitem__, range(first, len(segments))):
             if segment.SOURCE_KIND == seg.BLOCK and _is_large(segment):
                 try:
                     item = self._planner.plan(segment)

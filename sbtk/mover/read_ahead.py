@@ -9,7 +9,7 @@ longest; and on a core to itself a copy loses little by it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import NamedTuple
@@ -106,7 +106,7 @@ class Piece(NamedTuple):
     digest: blake3 | None = None
 
 
-class _Batch:
+class Batch:
     """Announced reads that fit into a buffer: what one thread makes at a time.
 
     To wake a thread costs as much as a small read; so they meet once in a buffer.
@@ -114,23 +114,42 @@ class _Batch:
     Attributes:
         reads: in order; after one that fails, none is made.
         buffer: takes their bytes, one behind another.
+        made_count: how many of the reads are made.
         done: nothing more will be made.
     """
 
     def __init__(self, reads: list[Read], buffer: memoryview) -> None:
         self.reads = reads
         self.buffer = buffer
+        self.made_count = 0
         self.done = False
         self._filled_bytes = 0
 
     def make(self, read: Read) -> bool:
         """Make the next of the reads; False if it fails."""
-        start, self._filled_bytes = self._filled_bytes, self._filled_bytes + read.length_bytes
+        end = self._filled_bytes + read.length_bytes
         try:
-            read.make(self.buffer[start : self._filled_bytes])
+            read.make(self.buffer[self._filled_bytes : end])
         except Exception as raised:  # it belongs to the segment, and is raised when it comes
             read.error = raised
-        return read.error is None
+            return False
+        self._filled_bytes, self.made_count = end, self.made_count + 1
+        return True
+
+    @property
+    def made(self) -> Sequence[Read]:
+        """The reads that went well."""
+        return self.reads[: self.made_count]
+
+    @property
+    def view(self) -> memoryview:
+        """The whole blocks of these."""
+        return self.buffer[: self._filled_bytes]
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong behind them."""
+        return self.reads[self.made_count].error if self.made_count < len(self.reads) else None
 
 
 class ReadAhead:
@@ -141,9 +160,9 @@ class ReadAhead:
         self._upcoming: Iterator[Read] = iter(())
         self._next: Read | None = None
         self._changed = Condition()
-        self._begun: deque[_Batch] = deque()
-        self._last: _Batch | None = None
-        self._taken: _Batch | None = None
+        self._begun: deque[Batch] = deque()
+        self._last: Batch | None = None
+        self._taken: Batch | None = None
         self._to_take: deque[Read] = deque()
         self._free: list[memoryview | None] = []
         self._own: memoryview | None = None
@@ -200,6 +219,16 @@ class ReadAhead:
             self._to_take.clear()
         return read
 
+    def next_batch(self) -> Batch | None:
+        """The next of the batches, made; its bytes are valid until this is called again.
+
+        After one with an error there is none. None: there are no more.
+        """
+        self._taken = self._oldest()
+        if self._taken is not None and not self._taken.done:
+            self._make(self._taken)
+        return self._taken
+
     def close(self) -> None:
         """Wait for the read that is under way and drop what was read."""
         with self._changed:
@@ -218,7 +247,7 @@ class ReadAhead:
         self._upcoming, self._next, self._last = iter(()), None, None
         self._expects = False
 
-    def _oldest(self) -> _Batch | None:
+    def _oldest(self) -> Batch | None:
         """The first batch not taken yet; None: there is no more.
 
         It is done, or nobody is at it, and it is the caller's to make.
@@ -259,7 +288,7 @@ class ReadAhead:
                     self._changed.wait()
             self._make(batch)
 
-    def _begin(self) -> _Batch | None:
+    def _begin(self) -> Batch | None:
         """The next batch, if it can be begun now: with a buffer, and behind its digest's others."""
         if self._next is None:
             self._next = next(self._upcoming, None)
@@ -274,11 +303,11 @@ class ReadAhead:
             chosen.append(self._next)
             left -= self._next.length_bytes
             self._next = next(self._upcoming, None)
-        self._last = _Batch(chosen, buffer)
+        self._last = Batch(chosen, buffer)
         self._begun.append(self._last)
         return self._last
 
-    def _make(self, batch: _Batch) -> None:
+    def _make(self, batch: Batch) -> None:
         try:
             for read in batch.reads:
                 if self._ended or not batch.make(read):
@@ -286,7 +315,7 @@ class ReadAhead:
         finally:
             self._finish(batch)
 
-    def _finish(self, batch: _Batch) -> None:
+    def _finish(self, batch: Batch) -> None:
         with self._changed:
             batch.done = True
             self._changed.notify()

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from itertools import cycle
 
-from sbtk.errors import SbtkError
-from sbtk.mover.base import CheckCondition
 from sbtk.mover.buffers import CHUNK_BYTES, aligned
-from sbtk.mover.copy_abort import CopyAbort, abort, device_failed, device_reported
+from sbtk.mover.copy_abort import DEVICE_FAILURES, CopyAbort, abort, device_failed, device_reported
 from sbtk.mover.endpoint import Endpoint
 from sbtk.mover.read_ahead import Piece, ReadAhead, reads
 from sbtk.scsi import sense_codes as codes
@@ -39,7 +37,7 @@ def read_disk(
     for read in reads(source.block, start_byte, count_bytes, whole=whole):
         try:
             piece = ahead.take(read)
-        except (CheckCondition, SbtkError, OSError) as error:
+        except DEVICE_FAILURES as error:
             raise device_failed(Origin.COPY_SOURCE, error, source.pointer) from error
         yield piece
 
@@ -97,7 +95,7 @@ def _read_records(
         view = buffer[done * record : (done + 1) * record]
         try:
             length, told = source.tape.read_record(view)
-        except (CheckCondition, SbtkError, OSError) as error:
+        except DEVICE_FAILURES as error:
             return done, device_failed(Origin.COPY_SOURCE, error, source.pointer)
         if told.sense:
             return done, device_reported(Origin.COPY_SOURCE, told.sense, source.pointer)

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sbtk.errors import SbtkError
-from sbtk.mover.base import CheckCondition
-from sbtk.mover.copy_abort import device_failed, device_reported
+from sbtk.mover.copy_abort import DEVICE_FAILURES, device_failed, device_reported
 from sbtk.mover.endpoint import Endpoint
 from sbtk.scsi.sense import Origin
 from sbtk.transport.base import ByteView
-
-_FAILURES = (CheckCondition, SbtkError, OSError)
 
 
 class Sink(Protocol):
@@ -65,7 +61,7 @@ class BlockSink:
         lba = (self._start + self.written_bytes) // self._target.block_bytes
         try:
             self._target.block.write_blocks(lba, data)
-        except _FAILURES as error:
+        except DEVICE_FAILURES as error:
             raise device_failed(Origin.COPY_DESTINATION, error, self._target.pointer) from error
         self.written_bytes += len(data)
 
@@ -94,7 +90,7 @@ class ByteSink:
                 done = self._write_some(position, data)
                 self.written_bytes += done
                 data = data[done:]
-        except _FAILURES as error:
+        except DEVICE_FAILURES as error:
             raise device_failed(Origin.COPY_DESTINATION, error, self._target.pointer) from error
 
     def residual(self, planned_bytes: int) -> int:
@@ -121,7 +117,11 @@ class ByteSink:
 
 
 class StreamSink:
-    """Records of a tape; one transfer is one record, or several of a fixed length."""
+    """Records of a tape; one transfer is one record, or several of a fixed length.
+
+    Attributes:
+        begun_bytes: where the record ends, counted like ``written_bytes``, that is being written.
+    """
 
     limit_bytes: int | None = None
 
@@ -129,13 +129,14 @@ class StreamSink:
         self._target = target
         self._record_bytes = target.block_bytes if target.fixed else transfer
         self.transfer_bytes = transfer * target.record_unit_bytes
-        self.written_bytes = 0
+        self.written_bytes = self.begun_bytes = 0
 
     def write(self, data: memoryview, head: ByteView = b"") -> None:
         """See ``Sink.write``; a record written in the early-warning zone counts, then it stops."""
         if len(head) >= self._record_bytes:  # left by a segment of longer records
             data, head = _write_head(self, data, head), b""
         while head or data:
+            self.begun_bytes = self.written_bytes + self._record_bytes
             done, told = self._write_some(data, head)
             self.written_bytes += done
             data, head = data[done - len(head) :], b""
@@ -156,7 +157,7 @@ class StreamSink:
                 return done, b""
             first: ByteView = data[: record - len(head)]
             return record, tape.write_record(b"".join((head, first)) if head else first).sense
-        except _FAILURES as error:
+        except DEVICE_FAILURES as error:
             raise device_failed(Origin.COPY_DESTINATION, error, self._target.pointer) from error
 
 

@@ -1,111 +1,160 @@
-"""Copies from disk to disk that meet nothing on their way: whole blocks, in and out.
+"""Copies from a disk that meet nothing on their way: whole blocks, in and out.
 
-That is most of what a copy manager is asked for, and needs none of the queues. Segments that are
-plain (02h, nothing waits, ranges on both disks, other disks than those that are read) are copied
-here, several at a time; the first that is not, or that fails, is left to the engine, which does it
-again from its beginning and knows how to tell what is wrong.
+That is most of what a copy manager is asked for. Segments that are plain (``routes``) are copied
+here, several at a time, in large reads that are made ahead. On a disk the first that fails is left
+to the engine, which does it again from its beginning and knows how to tell what is wrong; a tape's
+record is written once, so what stops it is told here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Event
 
-from blake3 import blake3
-
-from sbtk.errors import SbtkError
-from sbtk.mover.base import CheckCondition
-from sbtk.mover.buffers import CHUNK_BYTES
+from sbtk.mover.copy_abort import DEVICE_FAILURES, CopyAbort, abort, device_failed
+from sbtk.mover.copy_progress import CopyProgress
 from sbtk.mover.endpoint import Endpoint
-from sbtk.mover.read_ahead import Read
+from sbtk.mover.held_data import HeldData
+from sbtk.mover.queues import Queues
+from sbtk.mover.read_ahead import Batch, ReadAhead
+from sbtk.mover.routes import DiskRoute, StraightRead, TapeRoute, disk_route, tape_route
+from sbtk.mover.work import WorkPlanner
 from sbtk.scsi import segments as seg
+from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.limits import Limits
+from sbtk.scsi.sense import Origin
 
-_PLAIN_TYPE = 0x02
+_WORTH_BYTES = 64 << 20
+"""To a tape, a shorter run would cost more than it saves: what was read ahead of it is dropped."""
+
+_Ends = tuple[Endpoint, Endpoint]
 
 
-@dataclass(slots=True)
-class StraightRead(Read):
-    """A read, and where its bytes go.
+@dataclass
+class Straight:
+    """Copies the plain segments of one list.
 
     Attributes:
-        target_lba: first block written.
-        ends_segment: whether its segment ends with it.
+        segments: the list.
+        planner: finds their devices.
+        limits: of the copy manager.
+        ahead: makes the reads.
+        queues: what waits between segments.
+        held: takes the digests.
+        progress: kept up to date.
+        cancel: set from outside to stop.
     """
 
-    target_lba: int = 0
-    ends_segment: bool = False
+    segments: Sequence[seg.Segment]
+    planner: WorkPlanner
+    limits: Limits
+    ahead: ReadAhead
+    queues: Queues
+    held: HeldData
+    progress: CopyProgress
+    cancel: Event
+    _not_before: int = field(default=0, init=False)
 
+    def go(self, index: int) -> int:
+        """Copy the plain segments from ``index`` on; how many were copied whole.
 
-class Route:
-    """From one disk to another with blocks of the same length."""
+        Raises:
+            CopyAbort: a tape's segment failed; it tells which, and its residual.
+        """
+        if index < self._not_before or index == len(self.segments) or self.queues.source:
+            return 0
+        segment, done = self.segments[index], 0
+        waiting_bytes = len(self.queues.destination)
+        if type(segment) is seg.BlockToBlock and not waiting_bytes:
+            way = self._endpoints(segment)
+            to_disk = disk_route(*way, self.limits) if way else None
+            if to_disk and (run := to_disk.plain_run(self.segments, index)):
+                done = self._to_disk(to_disk, run, index)
+        elif type(segment) is seg.BlockToStream:
+            way, transfer = self._endpoints(segment), segment.stream_transfer
+            to_tape = tape_route(*way, transfer, self.limits, waiting_bytes) if way else None
+            plain = to_tape.plain_run(self.segments, index) if to_tape else []
+            self._not_before = index + len(plain)
+            if to_tape and to_tape.count_bytes >= _WORTH_BYTES:
+                done = self._to_tape(to_tape, plain, index)
+        return done
 
-    def __init__(self, source: Endpoint, target: Endpoint, limits: Limits) -> None:
-        """Prepare; nothing is read."""
-        self._source, self._target = source.block, target.block
-        self._block_bytes = source.block_bytes
-        self._most_bytes = limits.max_segment_bytes
-        self._part_bytes = (1 << limits.data_granularity) - 1
-        self._source_end, self._target_end = source.block.block_count, target.block.block_count
-
-    def plain_run(self, segments: Sequence[seg.Segment], first: int) -> list[seg.BlockToBlock]:
-        """The segments from ``first`` on that go this way and are plain."""
-        run = list[seg.BlockToBlock]()
-        ends = None
-        for segment in islice(segments, first, None):
-            if not isinstance(segment, seg.BlockToBlock):
-                break
-            ends = ends or (segment.source, segment.destination)
-            if (segment.source, segment.destination) != ends or not self._is_plain(segment):
-                break
-            run.append(segment)
-        return run
-
-    def _is_plain(self, segment: seg.BlockToBlock) -> bool:
-        count_bytes = segment.blocks * self._block_bytes
-        return (
-            count_bytes > 0
-            and seg.base_type(segment.type_code) == _PLAIN_TYPE
-            and not segment.destination_count
-            and not count_bytes & self._part_bytes
-            and not 0 < self._most_bytes < count_bytes
-            and segment.source_lba + segment.blocks <= self._source_end
-            and segment.destination_lba + segment.blocks <= self._target_end
-        )
-
-    def reads(self, run: Sequence[seg.BlockToBlock]) -> Iterator[Read]:
-        """The reads of plain segments, in order."""
-        block, step = self._block_bytes, CHUNK_BYTES // self._block_bytes
-        for segment in run:
-            digest = digest_of(segment)
-            for first in range(0, segment.blocks, step):
-                count_bytes = min(step, segment.blocks - first) * block
-                yield StraightRead(
-                    self._source, segment.source_lba + first, count_bytes, 0, count_bytes, digest,
-                    target_lba=segment.destination_lba + first,
-                    ends_segment=first + step >= segment.blocks,
-                )  # fmt: skip
-
-    def write(self, read: StraightRead) -> bool:
-        """Write what was read; False where either failed."""
-        if read.error is not None:
-            return False
+    def _endpoints(self, segment: seg.BlockToBlock | seg.BlockToStream) -> _Ends | None:
         try:
-            self._target.write_blocks(read.target_lba, read.view)
-        except (CheckCondition, SbtkError, OSError):
-            return False
-        return True
+            return self.planner.source_of(segment), self.planner.target_of(segment)
+        except CopyAbort:  # it is raised when it is planned
+            return None
+
+    # -- to a disk -------------------------------------------------------------------------------
+
+    def _to_disk(self, route: DiskRoute, run: Sequence[seg.BlockToBlock], index: int) -> int:
+        progress, done = self.progress, 0
+        whole_bytes = progress.transferred_bytes
+        progress.segments_processed = index + 1
+        self.ahead.expect(route.reads(run))
+        while isinstance(read := self.ahead.next_read(), StraightRead):
+            if self.cancel.is_set() or not _written(route, read):
+                progress.transferred_bytes = whole_bytes  # the engine begins the segment again
+                break
+            progress.transferred_bytes += read.length_bytes
+            if read.ends_segment:
+                done += 1
+                whole_bytes = progress.transferred_bytes
+                progress.segments_processed = index + min(done + 1, len(run))
+                self._hold(read)
+        self.ahead.close()
+        return done
+
+    # -- to a tape -------------------------------------------------------------------------------
+
+    def _to_tape(self, route: TapeRoute, run: Sequence[seg.BlockToStream], index: int) -> int:
+        progress, before_bytes = self.progress, self.progress.transferred_bytes
+        done = 0
+        progress.segments_processed = index + 1
+        self.ahead.expect(route.reads(run))
+        while batch := self.ahead.next_batch():
+            ended = [read for read in batch.made if isinstance(read, StraightRead)]
+            ended = [read for read in ended if read.ends_segment]
+            number, stopped = done + len(ended), _source_failure(route, batch)
+            try:
+                self.queues.feed(batch.view, route.sink)
+            except CopyAbort as told:
+                number, stopped = route.segment_of(route.sink.begun_bytes), told
+            for read in ended[: number - done]:
+                self._hold(read)
+            done = number
+            progress.transferred_bytes = before_bytes + route.sink.written_bytes
+            progress.segments_processed = index + min(done + 1, len(run))
+            if stopped is None and done < len(run) and self.cancel.is_set():
+                stopped = abort(codes.COMMANDS_CLEARED_BY_DEVICE_SERVER)
+            if stopped is not None:
+                raise stopped.within(index + done, route.residual(done)) from stopped
+        self.ahead.close()
+        return done
+
+    def _hold(self, read: StraightRead) -> None:
+        """Hold the digest of the segment that ends with this read, if it wants one."""
+        if read.digest is not None:
+            self.held.append(read.digest.digest())
 
 
-def digest_of(segment: seg.Segment) -> blake3 | None:
-    """A new digest, if the segment wants one."""
-    return blake3() if seg.is_digest(segment.type_code) else None
+def _written(route: DiskRoute, read: StraightRead) -> bool:
+    """Write what was read; False where either failed."""
+    if read.error is not None:
+        return False
+    try:
+        route.target.write_blocks(read.target_lba, read.view)
+    except DEVICE_FAILURES:
+        return False
+    return True
 
 
-def route_of(source: Endpoint, target: Endpoint, limits: Limits) -> Route | None:
-    """The route between two endpoints, if plain segments can take one."""
-    disks = source.kind == target.kind == seg.BLOCK and source.unit and target.unit
-    if not disks or source.unit is target.unit or source.block_bytes != target.block_bytes:
+def _source_failure(route: TapeRoute, batch: Batch) -> CopyAbort | None:
+    """What the disk failed with behind the bytes of the batch, if it did."""
+    error = batch.error
+    if error is None:
         return None
-    return Route(source, target, limits)
+    if not isinstance(error, DEVICE_FAILURES):
+        raise error
+    return device_failed(Origin.COPY_SOURCE, error, route.source.pointer)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sbtk.errors import SbtkError
 from sbtk.mover.base import CheckCondition
 from sbtk.mover.buffers import aligned
-from sbtk.mover.copy_abort import CopyAbort, abort, device_failed, device_reported
+from sbtk.mover.copy_abort import DEVICE_FAILURES, CopyAbort, abort, device_failed, device_reported
 from sbtk.mover.endpoint import Endpoint, Resolver
 from sbtk.mover.work import WorkPlanner
 from sbtk.scsi import cdb
@@ -19,8 +19,6 @@ from sbtk.scsi import sense_codes as codes
 from sbtk.scsi.segment_base import SOURCE_BYTE
 from sbtk.scsi.sense import ForwardedSense, Origin, decode
 from sbtk.transport.base import GOOD
-
-_FAILURES = (CheckCondition, SbtkError, OSError)
 
 
 def verify(segment: seg.VerifyDevice, resolver: Resolver) -> None:
@@ -34,7 +32,7 @@ def verify(segment: seg.VerifyDevice, resolver: Resolver) -> None:
         return
     try:
         response = source.unit.execute(cdb.TestUnitReady().encode(), b"", 0)
-    except _FAILURES as error:
+    except DEVICE_FAILURES as error:
         raise device_failed(Origin.COPY_SOURCE, error, source.pointer) from error
     if response.status != GOOD:
         forwarded = ForwardedSense(Origin.COPY_SOURCE, response.status, response.sense)
@@ -56,7 +54,7 @@ def position(segment: seg.WriteFilemarks | seg.Space | seg.Locate, planner: Work
             target.tape.space(segment.code, segment.count)
         else:
             target.tape.locate(segment.logical_object)
-    except _FAILURES as error:
+    except DEVICE_FAILURES as error:
         raise device_failed(Origin.COPY_DESTINATION, error, target.pointer) from error
     if told:
         raise device_reported(Origin.COPY_DESTINATION, told, target.pointer)
@@ -115,7 +113,7 @@ def _next_object(source: Endpoint, buffer: memoryview) -> int | None:
 def _write_object(target: Endpoint, record: memoryview) -> None:
     try:
         told = target.tape.write_record(record) if record else target.tape.write_filemarks(1)
-    except _FAILURES as error:
+    except DEVICE_FAILURES as error:
         raise device_failed(Origin.COPY_DESTINATION, error, target.pointer) from error
     if told.sense:
         stopped: CopyAbort = device_reported(Origin.COPY_DESTINATION, told.sense, target.pointer)
