@@ -35,6 +35,7 @@ from sbtk.errors import (
 from sbtk.events import Finding, Listener, ignore
 from sbtk.mover.cartridge_index import ObjectIndex, load_index, save_index
 from sbtk.mover.cartridge_scan import framed_by_successor, header_between, scan
+from sbtk.mover.cartridge_space import SpaceAhead
 from sbtk.mover.medium import (
     BEGINNING_OF_TAPE,
     END_OF_DATA,
@@ -132,6 +133,9 @@ class Cartridge:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 raise LocationError(f"{path} is no file", hint="A cartridge is a regular file")
             self.writable = writable and self._lock()
+            self._space = SpaceAhead(self._fd)
+            if self.writable:
+                self._space.take_back()
             self._load(listener)
         except BaseException as error:
             os.close(self._fd)
@@ -197,6 +201,11 @@ class Cartridge:
     def used_bytes(self) -> int:
         """What has been written, headers included, as it counts against the capacity."""
         return self.index.end_offset_bytes - FIRST_OBJECT_OFFSET_BYTES
+
+    @property
+    def _most_bytes(self) -> int:
+        """Where the file of a full cartridge ends."""
+        return FIRST_OBJECT_OFFSET_BYTES + self.memory.capacity_bytes + HEADER_BYTES
 
     def offset_of(self, number: int) -> int:
         """How much lies before object ``number``, headers included, in bytes."""
@@ -282,6 +291,7 @@ class Cartridge:
         parts.append(_end_header(number, previous, place))
         self._dirty = self._written = True
         try:
+            self._space.reach(place + HEADER_BYTES, self._most_bytes)
             _write_all(self._fd, parts[1:], here + HEADER_BYTES)
             _write_all(self._fd, parts[:1], here)
         except OSError as error:
@@ -328,8 +338,8 @@ class Cartridge:
             return
         try:
             if self._written:
-                remaining_bytes = max(0, self.memory.capacity_bytes - self.used_bytes)
-                _write_all(self._fd, [remaining_bytes.to_bytes(8, "big")], REMAINING_OFFSET_BYTES)
+                self._space.cut(self.index.end_offset_bytes + HEADER_BYTES)
+                self._write_remaining()
                 self.flush()
                 save_index(self.index, self.path, os.fstat(self._fd))
         except OSError as error:
@@ -337,6 +347,15 @@ class Cartridge:
         finally:
             os.close(self._fd)
             self._fd = -1
+
+    def _write_remaining(self) -> None:
+        """How much room is left, for people to read; not worth an error where nothing is."""
+        remaining_bytes = max(0, self.memory.capacity_bytes - self.used_bytes)
+        try:
+            _write_all(self._fd, [remaining_bytes.to_bytes(8, "big")], REMAINING_OFFSET_BYTES)
+        except OSError as error:  # btrfs needs room to write over what is there
+            if error.errno not in _FULL:
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -369,7 +388,7 @@ class Cartridge:
         """Put the end of data where the index has it, and cut off what lies behind."""
         end = self.index.end_offset_bytes
         _write_all(self._fd, [self._end_of(self.index)], end)
-        os.ftruncate(self._fd, end + HEADER_BYTES)
+        self._space.cut(end + HEADER_BYTES)
 
     def _write_error(self, error: OSError) -> MediumFullError | DeviceWriteError:
         if error.errno in _FULL:

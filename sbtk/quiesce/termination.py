@@ -13,26 +13,42 @@ from sbtk.errors import CancelledError
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
+class _Termination(BaseException):
+    """Passes every ``except Exception`` on its way, as KeyboardInterrupt does.
+
+    An Exception would be taken for a device that failed, or (in ``Thread.start``) for a thread that
+    was never begun.
+    """
+
+
 @contextlib.contextmanager
 def terminations_raise() -> Iterator[None]:
-    """While the body runs, SIGTERM and SIGHUP raise CancelledError in the main thread.
+    """While the body runs, SIGTERM and SIGHUP end it in the main thread, with CancelledError.
 
     Handlers that somebody else has set stay. In other threads this does nothing: Python runs
     signal handlers in the main thread only.
+
+    Raises:
+        CancelledError: one came.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     taken = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, _raise)
     try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+        try:
+            for number in taken:
+                signal.signal(number, _raise)
+            yield
+        finally:
+            for number in taken:
+                signal.signal(number, signal.SIG_DFL)
+    except _Termination as ended:
+        if not taken:
+            raise
+        raise CancelledError(str(ended)) from None
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
     del frame
-    raise CancelledError(f"stopped by {signal.Signals(number).name}")
+    raise _Termination(f"stopped by {signal.Signals(number).name}")

@@ -23,12 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA_BYTES = 1 << 30
 
 
-@pytest.fixture(scope="module")
-def volume(tmp_path_factory) -> Path:
-    """An NTFS volume with 1 GiB of file data."""
-    return ntfs_with_data(tmp_path_factory.mktemp("array"), DATA_BYTES)
-
-
 # The server's part, run in its namespace: back up the array's disk to the mover's tape, then
 # restore it to the mover's disk; one JSON object at the end.
 SERVER = """
@@ -43,7 +37,8 @@ print(json.dumps([vars(result.stop) for result in (saved, restored)], default=st
 
 @pytest.mark.root
 @pytest.mark.timeout(300)
-def test_less_than_a_hundredth_of_the_data_goes_over_the_servers_link(network, volume, tmp_path):
+def test_less_than_a_hundredth_of_the_data_goes_over_the_servers_link(network, tmp_path):
+    volume = ntfs_with_data(tmp_path, DATA_BYTES)
     host = network.address("array")
     initiator = "iqn.2026-11.test:server"
     with tgtd.serve(

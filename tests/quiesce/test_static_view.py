@@ -15,6 +15,7 @@ import pytest
 
 from sbtk.errors import (
     ActivitySourceError,
+    CancelledError,
     NoStaticViewError,
     QuietTimeoutError,
     SnapshotError,
@@ -23,6 +24,7 @@ from sbtk.errors import (
 from sbtk.events import FreezeStep, QuietSample, QuietTransition, SnapshotStep
 from sbtk.quiesce.activity import Reading
 from sbtk.quiesce.static_view import static_view
+from sbtk.quiesce.termination import terminations_raise
 from sbtk.snapshot import records, registry
 from sbtk.snapshot.base import Snapshot
 from sbtk.snapshot.reflink import ReflinkProvider
@@ -331,6 +333,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs behind &
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where it runs behind nohup
 from sbtk.quiesce.static_view import static_view
+from sbtk.quiesce.termination import terminations_raise
 from sbtk.errors import SbtkError
 try:
     with static_view(sys.argv[1], quiet_s=0.2, timeout_s=10) as view:
@@ -359,6 +362,25 @@ def test_signals_drop_the_snapshot(image, number):
     assert number == signal.SIGINT or process.returncode == 3
     assert not clone.exists()
     assert records.records() == []
+
+
+def test_a_termination_is_no_error_that_is_handled_on_its_way():
+    """``except Exception`` would take it for a device that failed; it ends all that is nested."""
+    passed = []
+
+    def body():
+        with terminations_raise():
+            try:
+                with terminations_raise():
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(5)
+            except Exception as error:
+                passed.append(error)
+
+    with pytest.raises(CancelledError, match="stopped by SIGTERM"):
+        body()
+    assert passed == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_what_sigkill_leaves_is_found_and_cleaned(image):
