@@ -26,7 +26,7 @@ from sbtk.mover.held_data import HeldData
 from sbtk.mover.queues import Queues
 from sbtk.mover.read_ahead import SMALL_BYTES, Piece, Read, ReadAhead, reads
 from sbtk.mover.readers import in_background, read_disk, read_tape
-from sbtk.mover.routes import digest_of
+from sbtk.mover.routes import digest_of, segments_from
 from sbtk.mover.sinks import Sink
 from sbtk.mover.straight import Straight
 from sbtk.mover.work import Work, WorkPlanner
@@ -326,8 +326,7 @@ class Engine:
 
     def _upcoming(self, first: int) -> Iterator[Read]:
         """What the disks will be asked for if no segment leaves residual source data."""
-        segments = self._command.segments
-        for segment in map(segments.__getitem__, range(first, len(segments))):
+        for segment in segments_from(self._command.segments, first):
             if segment.SOURCE_KIND == seg.BLOCK and _is_large(segment):
                 try:
                     item = self._planner.plan(segment)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from blake3 import blake3
 
@@ -49,7 +48,7 @@ class DiskRoute:
         """The segments from ``first`` on that go this way and are plain."""
         run = list[seg.BlockToBlock]()
         ends = None
-        for segment in islice(segments, first, None):
+        for segment in segments_from(segments, first):
             if not isinstance(segment, seg.BlockToBlock):
                 break
             ends = ends or (segment.source, segment.destination)
@@ -113,7 +112,7 @@ class TapeRoute:
         """The segments from ``first`` on that go this way and are plain; asked for once."""
         run, ends = list[seg.BlockToStream](), self._ends_bytes
         way, end, written = None, self._waiting_bytes, 0
-        for segment in islice(segments, first, None):
+        for segment in segments_from(segments, first):
             if not isinstance(segment, seg.BlockToStream):
                 break
             way = way or _way_of(segment)
@@ -188,6 +187,11 @@ class _CountLimits:
     def allow_writing(self, count_bytes: int) -> bool:
         """Whether a segment may write so much."""
         return not 0 < self._most_bytes < count_bytes
+
+
+def segments_from(segments: Sequence[seg.Segment], first: int) -> Iterator[seg.Segment]:
+    """The segments from ``first`` on; ``islice`` would walk over those before it each time."""
+    return map(segments.__getitem__, range(first, len(segments)))
 
 
 def digest_of(segment: seg.Segment) -> blake3 | None:
