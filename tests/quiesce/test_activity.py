@@ -6,7 +6,6 @@ import fcntl
 import mmap
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from sbtk.quiesce.file_time import FileTimeSource
 from sbtk.quiesce.flush import HostFlush
 from sbtk.quiesce.target_stats import LioSource, TgtSource
 from tests.loopfs import loop_device, loop_fs, run
+from tests.oracles import tgtd
 
 LOOP_CTL_REMOVE = 0x4C81  # include/uapi/linux/loop.h
 
@@ -225,36 +225,10 @@ def test_sources_by_name(image):
 
 
 @pytest.fixture
-def tgt(tmp_path, image):
+def tgt(image):
     """A tgtd of our own with one LUN; its control port, its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    control = 1000 + os.getpid() % 30000  # tgtadm takes 15 bits
-    daemon = subprocess.Popen(
-        ["tgtd", "-f", "-C", str(control), "--iscsi", f"portal=127.0.0.1:{port}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    admin = ["tgtadm", "-C", str(control), "--lld", "iscsi"]
-    try:
-        for _ in range(100):
-            if subprocess.run([*admin, "--op", "show", "--mode", "sys"], capture_output=True,
-                              check=False).returncode == 0:  # fmt: skip
-                break
-            time.sleep(0.05)
-        run(*admin, "--mode", "target", "--op", "new", "--tid", "1", "-T", "iqn.2026-11.test:t")
-        run(*admin, "--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", "1", "-b", image)
-        run(*admin, "--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL")
-        yield control, f"iscsi://127.0.0.1:{port}/iqn.2026-11.test:t/1"
-        run(*admin, "--mode", "target", "--op", "delete", "--force", "--tid", "1")
-        run(*admin, "--mode", "system", "--op", "delete")
-    finally:
-        daemon.terminate()
-        try:
-            daemon.wait(5)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
+    with tgtd.serve(image, device_type="disk", store="rdwr") as server:
+        yield int(server.control), f"iscsi://{server.portal}/{server.target}/1"
 
 
 @pytest.mark.root
