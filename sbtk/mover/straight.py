@@ -114,8 +114,9 @@ class Straight:
         progress.segments_processed = index + 1
         self.ahead.expect(route.reads(run))
         while batch := self.ahead.next_batch():
-            ended = [read for read in batch.made if isinstance(read, StraightRead)]
-            ended = [read for read in ended if read.ends_segment]
+            ended = [
+                read for read in batch.made if isinstance(read, StraightRead) and read.ends_segment
+            ]
             number, stopped = done + len(ended), _source_failure(route, batch)
             try:
                 self.queues.feed(batch.view, route.sink)
