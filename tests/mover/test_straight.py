@@ -164,6 +164,23 @@ def test_a_disk_that_fails_behind_what_was_written(tmp_path, went):
     assert went == [0, 1]
 
 
+def test_whole_records_that_wait_are_written_though_the_disk_fails_at_once(tmp_path, went):
+    """2000 bytes of an earlier segment are three records of 512 now: no read has to come first."""
+    disk, tape = file_disk(tmp_path / "disk", DATA), file_tape(tmp_path / "tape")
+
+    def read_blocks(_lba, _buffer):
+        raise CheckCondition(sense.fixed(codes.MEDIUM_ERROR, *codes.UNRECOVERED_READ_ERROR))
+
+    disk.read_blocks = read_blocks
+    waiting = seg.EmbeddedToStream.of(DATA[:2000], 1, 4096, cat=True)
+    with ways("straight"), Rig(disk, tape) as rig:
+        stopped = rig.copy(waiting, plain(0x00, True, 512, 8, 0), plain(0x00, True, 512, 8, 8))
+        assert (stopped.code, stopped.segment_number) == (codes.THIRD_PARTY_DEVICE_FAILURE, 1)
+        assert tape_objects(tape) == [DATA[at : at + 512] for at in (0, 512, 1024)]
+        assert stopped.information == (2000 + 8 * 512) // 512 * 512 - 3 * 512
+    assert went == []
+
+
 def test_a_run_is_aborted_between_its_batches(tmp_path, went):
     disk, tape = file_disk(tmp_path / "disk", DATA), file_tape(tmp_path / "tape")
     real, reached, go_on = disk.read_blocks, threading.Event(), threading.Event()
