@@ -172,8 +172,11 @@ class Engine:
         work.check_ranges(item, unread, self._planned_bytes)
         if self._shared_disk:
             self._announce_within(item, segment, unread, waiting)
-        if self._queues.source:
-            self._ahead.close()  # less is read than was announced, and digests begin with the rest
+        unannounced = item.disk is not None and item.need_bytes is None
+        if self._queues.source or unannounced:
+            # Less is read than was announced, and digests begin with the rest; or a later segment's
+            # read of the same blocks would be taken for this one's, and its digest with it.
+            self._ahead.close()
         self._before_bytes = self._progress.transferred_bytes
         self._sink = item.sink
         if item.sink is not None and item.sink.transfer_bytes and waiting and not need:

@@ -208,6 +208,13 @@ def ahead(rig):
         yield rig
 
 
+def test_a_read_that_was_announced_for_a_later_segment_is_not_taken(ahead):
+    """Both begin with block 0; how much the first needs (512 bytes) depends on what waits."""
+    exact = seg.BlockToBlock(0x0D, True, True, False, 2, 1, 1, 0, 0)
+    digested = seg.BlockToStream(0xC0, False, 2, NULL_STREAM, 1, 1, 0)
+    beside_the_model(ahead, [exact, digested], [False] * 6)
+
+
 @given(
     st.lists(steps(sources=[0, 2], targets=[1]), min_size=2, max_size=8),
     st.lists(st.booleans(), min_size=6, max_size=6),
