@@ -134,9 +134,9 @@ class Cartridge:
                 raise LocationError(f"{path} is no file", hint="A cartridge is a regular file")
             self.writable = writable and self._lock()
             self._space = SpaceAhead(self._fd)
-            if self.writable:
-                self._space.take_back()
             self._load(listener)
+            if self.writable and self._space.take_back():  # only of what is known for a cartridge
+                save_index(self.index, self.path, os.fstat(self._fd))
         except BaseException as error:
             os.close(self._fd)
             if isinstance(error, OSError) and not isinstance(error, SbtkError):

@@ -24,12 +24,14 @@ class SpaceAhead:
         self._end_bytes = 0
         self._refused = False
 
-    def take_back(self) -> None:
-        """Give back what a writer that was killed had set aside."""
+    def take_back(self) -> bool:
+        """Give back what a writer that was killed had set aside; whether there was anything."""
         state = os.fstat(self._fd)
         own_bytes = state.st_size + (state.st_size >> 8) + _LEAST_BYTES  # its extents' tree, too
-        if state.st_blocks * _BLOCK_BYTES > own_bytes:
-            os.ftruncate(self._fd, state.st_size)
+        if state.st_blocks * _BLOCK_BYTES <= own_bytes:
+            return False
+        os.ftruncate(self._fd, state.st_size)
+        return True
 
     def reach(self, end_bytes: int, most_bytes: int) -> None:
         """Before the file grows up to a byte: set aside as much again as it has, at most 64 MiB.

@@ -203,7 +203,7 @@ class ReadAhead:
     def next_read(self) -> Read | None:
         """The next of the announced reads, made; its bytes are valid until this is called again.
 
-        After one with an error there is none. None: there are no more.
+        None: there are no more. Behind one with an error nothing may be asked for.
         """
         if not self._to_take:
             self._taken = self._oldest()
@@ -222,7 +222,7 @@ class ReadAhead:
     def next_batch(self) -> Batch | None:
         """The next of the batches, made; its bytes are valid until this is called again.
 
-        After one with an error there is none. None: there are no more.
+        None: there are no more. Behind one with an error nothing may be asked for.
         """
         self._taken = self._oldest()
         if self._taken is not None and not self._taken.done:

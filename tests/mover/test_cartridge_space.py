@@ -5,9 +5,10 @@ import signal
 
 import pytest
 
-from sbtk.errors import MediumFullError
-from sbtk.mover import cartridge_space
+from sbtk.errors import CartridgeError, MediumFullError
+from sbtk.mover import cartridge, cartridge_space
 from sbtk.mover.cartridge import Cartridge, create_cartridge
+from sbtk.mover.system_calls import reserve
 from tests.loopfs import loop_fs
 
 MIB = 1 << 20
@@ -62,6 +63,30 @@ def test_what_a_killed_writer_had_set_aside_is_given_back_by_the_next(tmp_path):
         for number in range(30):
             assert cartridge.read_record(number, buffer) == len(RECORD)
             assert buffer == RECORD
+
+
+def test_nothing_is_taken_back_from_a_file_that_is_no_cartridge(tmp_path):
+    path = tmp_path / "database"
+    path.write_bytes(b"not a cartridge" * 1000)
+    with path.open("r+b") as file:
+        assert reserve(file.fileno(), 0, 8 * MIB)
+    before = path.stat()
+    with pytest.raises(CartridgeError):
+        Cartridge(path)
+    after = path.stat()
+    assert (after.st_blocks, after.st_mtime_ns) == (before.st_blocks, before.st_mtime_ns)
+
+
+def test_taking_back_keeps_the_index_true(tmp_path, monkeypatch):
+    path = tmp_path / "tape"
+    grown(path, 3).close()
+    with path.open("r+b") as file:
+        assert reserve(file.fileno(), 0, 8 * MIB)
+    Cartridge(path).close()
+    assert allocated_bytes(path) < 2 * MIB
+    monkeypatch.setattr(cartridge, "scan", None)  # it would walk the file
+    with Cartridge(path) as opened:
+        assert len(opened) == 3
 
 
 def test_a_file_system_that_cannot_do_it_is_asked_once(tmp_path, monkeypatch):

@@ -333,7 +333,6 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the suite runs behind &
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where it runs behind nohup
 from sbtk.quiesce.static_view import static_view
-from sbtk.quiesce.termination import terminations_raise
 from sbtk.errors import SbtkError
 try:
     with static_view(sys.argv[1], quiet_s=0.2, timeout_s=10) as view:
